@@ -1,0 +1,1 @@
+//! Sign-in, sessions, users and who may do what

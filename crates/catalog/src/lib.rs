@@ -1,0 +1,1 @@
+//! Facts as data: model prices and limits

@@ -1,0 +1,1 @@
+//! The command line: verbs over kinds, output, errors and exit codes

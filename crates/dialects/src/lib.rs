@@ -1,0 +1,1 @@
+//! Pure wire translation between model APIs

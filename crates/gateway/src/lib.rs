@@ -1,0 +1,1 @@
+//! Model gateway: providers, routes, keys and the data plane

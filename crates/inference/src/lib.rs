@@ -1,0 +1,1 @@
+//! Embedded CPU engine for GGUF chat models

@@ -1,0 +1,112 @@
+//! The embedded engine.
+
+use std::path::PathBuf;
+
+use async_trait::async_trait;
+use futures::stream::BoxStream;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::Result;
+
+/// A chat model in the process itself.
+#[async_trait]
+pub trait Chat: Send + Sync {
+    /// Starts a generation. The model is loaded when it is not; dropping the stream cancels the generation.
+    ///
+    /// # Errors
+    /// `Exhausted` with a retry-after when the queue is full; `Invalid` when the request does not fit the
+    /// model (context length, bad template input) or the file is corrupt; `NotFound` when there is no such file.
+    async fn generate(&self, model: &ModelFile, request: Generation) -> Result<GenerationStream>;
+
+    /// Loads the model ahead of its first request.
+    async fn load(&self, model: &ModelFile) -> Result<()>;
+
+    /// Forgets the model once nothing uses it.
+    async fn unload(&self, model: &ModelFile);
+}
+
+/// A model file on this machine.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct ModelFile {
+    /// The name that clients use.
+    pub name: String,
+    /// Where the GGUF file lies; content-addressed, so the path changes with the content.
+    pub path: PathBuf,
+}
+
+/// What to generate.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Generation {
+    /// Messages as the OpenAI chat API has them; rendered with the model's own chat template.
+    pub messages: Vec<Value>,
+    /// A raw prompt instead of messages (the completions API).
+    pub prompt: Option<String>,
+    /// Tool definitions as the OpenAI chat API has them, for the chat template.
+    pub tools: Option<Value>,
+    /// How tokens are chosen and when to stop.
+    pub sampling: Sampling,
+}
+
+/// How tokens are chosen and when to stop.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Sampling {
+    /// 0 is greedy; the model's or engine's default when absent.
+    pub temperature: Option<f64>,
+    /// Nucleus: the smallest set of tokens whose probability exceeds this.
+    pub top_p: Option<f64>,
+    /// The number of likeliest tokens to choose among.
+    pub top_k: Option<usize>,
+    /// Makes the choice repeatable.
+    pub seed: Option<u64>,
+    /// Texts that end the answer and are not part of it.
+    pub stop: Vec<String>,
+    /// The most tokens to generate; to the end of the context when absent.
+    pub max_tokens: Option<usize>,
+}
+
+/// What a generation yields; dropped, it cancels the generation.
+pub type GenerationStream = BoxStream<'static, Result<Generated>>;
+
+/// A piece of a generation. `Started` comes first, `Finished` last.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Generated {
+    /// The prompt is tokenised.
+    Started {
+        /// Tokens of the prompt.
+        prompt_tokens: u64,
+    },
+    /// Some text, whole UTF-8 characters.
+    Text(String),
+    /// The end.
+    Finished {
+        /// Why.
+        reason: FinishReason,
+        /// What it took.
+        usage: TokenUsage,
+    },
+}
+
+/// Why a generation ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum FinishReason {
+    /// The model was done, or a stop text came.
+    Stop,
+    /// The limit of tokens or the end of the context.
+    Length,
+}
+
+/// Tokens that a request took.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct TokenUsage {
+    /// Tokens of the input, cached ones included.
+    pub input: u64,
+    /// Tokens of the output, reasoning included.
+    pub output: u64,
+    /// Input tokens that were read from a cache.
+    pub cached_input: u64,
+    /// Output tokens that were reasoning.
+    pub reasoning: u64,
+}

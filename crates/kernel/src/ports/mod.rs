@@ -1,0 +1,19 @@
+//! What domains need from the world, as traits; `stead` wires one implementation of each.
+
+mod chat;
+pub mod events;
+mod exec;
+mod outbound;
+mod prices;
+mod records;
+mod vault;
+
+pub use chat::{
+    Chat, FinishReason, Generated, Generation, GenerationStream, ModelFile, Sampling, TokenUsage,
+};
+pub use events::Events;
+pub use exec::{Exec, ProcessOutput, ProcessRequest};
+pub use outbound::{Outbound, Reach, SendOptions};
+pub use prices::{NanoUsd, Price, Prices};
+pub use records::{Page, Record, RecordKey, RecordQuery, RecordWrite, Records};
+pub use vault::Vault;

@@ -1,0 +1,90 @@
+//! The typed configuration of a server.
+
+use std::{net::SocketAddr, path::PathBuf, time::Duration};
+
+use serde::{Deserialize, Serialize};
+
+/// Configuration of a server, resolved from flag > environment > file > default by the `stead` crate.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Settings {
+    /// Where to listen.
+    pub listen: SocketAddr,
+    /// The data folder.
+    pub data: PathBuf,
+    /// Additional host names under which browsers and clients reach this server.
+    pub hosts: Vec<String>,
+    /// Origins of web pages that may call the model APIs from a browser; `*` for any.
+    pub cors_origins: Vec<String>,
+    /// The largest request body, in bytes.
+    pub body_limit: usize,
+    /// Which bodies of model requests are kept.
+    pub capture: Capture,
+    /// For how many days events are kept.
+    pub retention_days: u16,
+    /// Private networks (CIDR) that anyone may name in addresses, not only admins.
+    pub allow_networks: Vec<String>,
+    /// Folders from which non-admins may name `file:` sources.
+    pub allow_folders: Vec<PathBuf>,
+    /// Threads of the embedded engine; 0 means one per core, at most 4.
+    pub engine_threads: usize,
+    /// How many requests may wait for the embedded engine.
+    pub engine_queue: usize,
+    /// Whether the first start looks for other model servers and API keys.
+    pub discover: bool,
+    /// Whether the first start fetches the small default model.
+    pub default_model: bool,
+    /// How long shutdown waits for requests under way.
+    #[serde(with = "seconds")]
+    pub drain: Duration,
+}
+
+/// Which bodies of model requests are kept beside their usage.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Capture {
+    /// All of them.
+    Full,
+    /// One in ten, and all errors.
+    Sampled,
+    /// Of failed requests only.
+    Errors,
+    /// None.
+    None,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            listen: SocketAddr::from(([127, 0, 0, 1], 7832)),
+            data: PathBuf::new(),
+            hosts: Vec::new(),
+            cors_origins: Vec::new(),
+            body_limit: 32 << 20,
+            capture: Capture::Full,
+            retention_days: 30,
+            allow_networks: Vec::new(),
+            allow_folders: Vec::new(),
+            engine_threads: 0,
+            engine_queue: 64,
+            discover: true,
+            default_model: true,
+            drain: Duration::from_secs(10),
+        }
+    }
+}
+
+mod seconds {
+    //! Durations as whole seconds.
+    use std::time::Duration;
+
+    use serde::{Deserialize, Deserializer, Serializer};
+
+    pub(super) fn serialize<S: Serializer>(value: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_u64(value.as_secs())
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
+        u64::deserialize(deserializer).map(Duration::from_secs)
+    }
+}

@@ -1,0 +1,1 @@
+//! Requests and usage, read back

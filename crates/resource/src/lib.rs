@@ -1,0 +1,1 @@
+//! Pure rules of the Kubernetes resource model: schemas, apply, patches, printer columns.

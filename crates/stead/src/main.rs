@@ -1,0 +1,2 @@
+//! The `stead` program.
+fn main() {}
