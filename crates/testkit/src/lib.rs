@@ -1,1 +1,22 @@
-//! A world for tests: clock, scripted providers, processes
+//! A world for tests: a clock that tests turn, ports that remember, a resource API in memory, processes that die
+//! with their test.
+//!
+//! *Invariant:* nothing here reaches beyond this machine, and no production crate depends on it.
+
+mod api;
+mod clock;
+mod events;
+mod ports;
+mod process;
+mod records;
+mod wait;
+mod web;
+
+pub use api::FakeApi;
+pub use clock::ManualClock;
+pub use events::MemoryEvents;
+pub use ports::{AllowAll, FakePorts, FakeVault, NoPrices, ScriptedChat, ScriptedExec, World, ports};
+pub use process::{Process, Signal};
+pub use records::MemoryRecords;
+pub use wait::{free_port, poll_until};
+pub use web::FakeWeb;

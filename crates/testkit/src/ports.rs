@@ -1,0 +1,284 @@
+//! Fakes of all ports, and a context over them.
+
+use std::{
+    collections::VecDeque,
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use async_trait::async_trait;
+use futures::{StreamExt, future::BoxFuture};
+use stead_kernel::{
+    AccessRequest, Authorizer, Context, DataDir, Error, Ports, Principal, Result, Settings, Tasks,
+    ports::{
+        Chat, Exec, FinishReason, Generated, Generation, GenerationStream, ModelFile, Price, Prices,
+        ProcessOutput, ProcessRequest, TokenUsage, Vault,
+    },
+};
+
+use crate::{FakeApi, FakeWeb, ManualClock, MemoryEvents, MemoryRecords};
+
+/// All ports as fakes whose insides a test can reach.
+#[derive(Clone)]
+pub struct FakePorts {
+    /// Stands still until it is turned.
+    pub clock: Arc<ManualClock>,
+    /// Remembers.
+    pub events: Arc<MemoryEvents>,
+    /// Remembers.
+    pub records: Arc<MemoryRecords>,
+    /// Answers what the test told it to.
+    pub chat: Arc<ScriptedChat>,
+    /// Runs nothing; asks the test's script.
+    pub exec: Arc<ScriptedExec>,
+    /// Routers in memory.
+    pub web: Arc<FakeWeb>,
+}
+
+impl Default for FakePorts {
+    fn default() -> Self {
+        let clock = Arc::new(ManualClock::default());
+        Self {
+            events: Arc::default(),
+            records: Arc::new(MemoryRecords::new(clock.clone())),
+            chat: Arc::default(),
+            exec: Arc::default(),
+            web: Arc::default(),
+            clock,
+        }
+    }
+}
+
+impl FakePorts {
+    /// The ports as a domain takes them: everything is allowed, no price is known.
+    pub fn ports(&self) -> Ports {
+        Ports {
+            clock: self.clock.clone(),
+            authorizer: Arc::new(AllowAll),
+            events: self.events.clone(),
+            records: self.records.clone(),
+            chat: self.chat.clone(),
+            prices: Arc::new(NoPrices),
+            exec: self.exec.clone(),
+            outbound: self.web.clone(),
+            vault: Arc::new(FakeVault),
+        }
+    }
+}
+
+/// Ports for a test that looks at none of them.
+pub fn ports() -> Ports {
+    FakePorts::default().ports()
+}
+
+/// A whole world: fake ports, a resource API in memory and a data folder that goes with it.
+pub struct World {
+    /// The ports.
+    pub ports: FakePorts,
+    /// The resource API.
+    pub api: FakeApi,
+    /// Background tasks of the present "process"; see [`restart`](Self::restart).
+    pub tasks: Tasks,
+    /// Configuration; change it before [`context`](Self::context) is called.
+    pub settings: Settings,
+    folder: tempfile::TempDir,
+}
+
+impl Default for World {
+    fn default() -> Self {
+        let folder = tempfile::tempdir().expect("the folder for temporary files is writable");
+        let settings = Settings {
+            data: folder.path().to_owned(),
+            ..Settings::default()
+        };
+        Self {
+            ports: FakePorts::default(),
+            api: FakeApi::default(),
+            tasks: Tasks::new(),
+            settings,
+            folder,
+        }
+    }
+}
+
+impl World {
+    /// An empty world.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// The data folder.
+    pub fn data(&self) -> DataDir {
+        DataDir::new(self.folder.path())
+    }
+
+    /// What a domain is started with.
+    pub fn context(&self) -> Context {
+        Context {
+            client: self.api.client(),
+            tasks: self.tasks.clone(),
+            data: self.data(),
+            settings: Arc::new(self.settings.clone()),
+            ports: self.ports.ports(),
+        }
+    }
+
+    /// Drops every task at its next await point, as a killed process would, and begins a new set; what is stored
+    /// stays. Only tasks spawned with `spawn_until_stopped` or that watch `stopped` end at once.
+    pub async fn restart(&mut self) {
+        self.tasks.shutdown(std::time::Duration::from_secs(5)).await;
+        self.tasks = Tasks::new();
+    }
+}
+
+/// Allows everything.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct AllowAll;
+
+impl Authorizer for AllowAll {
+    fn authorize(&self, _principal: &Principal, _request: &AccessRequest<'_>) -> Result<()> {
+        Ok(())
+    }
+}
+
+/// Knows no price.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct NoPrices;
+
+impl Prices for NoPrices {
+    fn price(&self, _provider_type: &str, _model: &str) -> Option<Price> {
+        None
+    }
+}
+
+/// Turns bytes around and binds them to their context: reversible, and no encryption at all.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct FakeVault;
+
+impl Vault for FakeVault {
+    fn seal(&self, context: &str, plain: &[u8]) -> Result<Vec<u8>> {
+        let mut sealed = format!("fake:{context}\0").into_bytes();
+        sealed.extend(plain.iter().map(|byte| !byte));
+        Ok(sealed)
+    }
+
+    fn open(&self, context: &str, sealed: &[u8]) -> Result<Vec<u8>> {
+        sealed
+            .strip_prefix(format!("fake:{context}\0").as_bytes())
+            .map(|bytes| bytes.iter().map(|byte| !byte).collect())
+            .ok_or_else(|| Error::internal("the sealed bytes belong to another context"))
+    }
+}
+
+type Script = Box<dyn Fn(ProcessRequest) -> BoxFuture<'static, Result<ProcessOutput>> + Send + Sync>;
+
+/// Runs nothing: asks the test's script, and says `NotFound` without one.
+#[derive(Default)]
+pub struct ScriptedExec {
+    script: Mutex<Option<Arc<Script>>>,
+    runs: Mutex<Vec<ProcessRequest>>,
+}
+
+impl ScriptedExec {
+    /// Sets what "running a program" does from now on.
+    pub fn script<F>(&self, script: F)
+    where
+        F: Fn(ProcessRequest) -> BoxFuture<'static, Result<ProcessOutput>> + Send + Sync + 'static,
+    {
+        *self.script.lock().unwrap_or_else(PoisonError::into_inner) = Some(Arc::new(Box::new(script)));
+    }
+
+    /// Everything that was run.
+    pub fn runs(&self) -> Vec<ProcessRequest> {
+        self.runs.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+#[async_trait]
+impl Exec for ScriptedExec {
+    async fn run(&self, request: ProcessRequest) -> Result<ProcessOutput> {
+        self.runs
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .push(request.clone());
+        let script = self.script.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        match script {
+            Some(script) => script(request).await,
+            None => Err(Error::not_found(format!(
+                "there is no program {}",
+                request.program
+            ))),
+        }
+    }
+}
+
+/// Answers with the texts that the test queued, a piece each; without one, with `ok`.
+#[derive(Default)]
+pub struct ScriptedChat {
+    answers: Mutex<VecDeque<Vec<Result<Generated>>>>,
+    asked: Mutex<Vec<(ModelFile, Generation)>>,
+}
+
+impl ScriptedChat {
+    /// Queues an answer of these pieces; usage counts a token for each.
+    pub fn answer(&self, pieces: &[&str]) {
+        let mut answer = vec![Ok(Generated::Started { prompt_tokens: 1 })];
+        answer.extend(
+            pieces
+                .iter()
+                .map(|piece| Ok(Generated::Text((*piece).to_owned()))),
+        );
+        answer.push(Ok(Generated::Finished {
+            reason: FinishReason::Stop,
+            usage: TokenUsage {
+                input: 1,
+                output: u64::try_from(pieces.len()).unwrap_or(u64::MAX),
+                ..TokenUsage::default()
+            },
+        }));
+        self.stream(answer);
+    }
+
+    /// Queues exactly these items, errors included.
+    pub fn stream(&self, items: Vec<Result<Generated>>) {
+        self.answers
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .push_back(items);
+    }
+
+    /// Everything that was asked.
+    pub fn asked(&self) -> Vec<(ModelFile, Generation)> {
+        self.asked.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+#[async_trait]
+impl Chat for ScriptedChat {
+    async fn generate(&self, model: &ModelFile, request: Generation) -> Result<GenerationStream> {
+        self.asked
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .push((model.clone(), request));
+        let queued = self
+            .answers
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .pop_front();
+        let Some(items) = queued else {
+            self.answer(&["ok"]);
+            let items = self
+                .answers
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .pop_front();
+            return Ok(futures::stream::iter(items.unwrap_or_default()).boxed());
+        };
+        Ok(futures::stream::iter(items).boxed())
+    }
+
+    async fn load(&self, _model: &ModelFile) -> Result<()> {
+        Ok(())
+    }
+
+    async fn unload(&self, _model: &ModelFile) {}
+}
