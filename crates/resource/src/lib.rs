@@ -6,9 +6,11 @@
 //! *Invariants:* nothing here performs I/O, reads a clock or panics on any input.
 
 pub mod apply;
+mod canonical;
 pub mod patch;
 pub mod schema;
 pub mod selector;
 pub mod table;
+mod time;
 
 pub use schema::{FieldError, FieldErrorKind, Schema, SchemaError, UnknownField};
