@@ -1,0 +1,22 @@
+//! The commands that need the composition root: they run, inspect or copy a server's data themselves.
+
+mod backup;
+mod config;
+mod doctor;
+mod reference;
+mod restore;
+mod up;
+
+use stead_cli::LocalCommand;
+
+/// Every such command.
+pub(crate) fn all() -> Vec<LocalCommand> {
+    vec![
+        up::command(),
+        config::command(),
+        doctor::command(),
+        backup::command(),
+        restore::command(),
+        reference::command(),
+    ]
+}
