@@ -1,0 +1,126 @@
+//! A stand-in for an OpenAI-compatible provider that behaves as it is told.
+
+use std::{
+    net::SocketAddr,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use axum::{
+    Json, Router,
+    body::Body,
+    extract::{Request, State},
+    http::{StatusCode, header},
+    response::{IntoResponse, Response},
+    routing::{get, post},
+};
+use futures::{StreamExt, stream};
+use serde_json::json;
+use stead_kernel::Tasks;
+use tokio::net::TcpListener;
+
+/// How it behaves.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Mood {
+    /// Answers.
+    Well,
+    /// Says nothing.
+    Hangs,
+    /// Answers what is no JSON.
+    Garbage,
+    /// Breaks off in the middle of a stream.
+    Breaks,
+    /// Fails with 500.
+    Fails,
+}
+
+/// A running stand-in.
+pub(crate) struct Provider {
+    pub(crate) address: SocketAddr,
+    shared: Arc<Shared>,
+    _tasks: Tasks,
+}
+
+struct Shared {
+    mood: Mutex<Mood>,
+    served: AtomicU64,
+}
+
+impl Provider {
+    pub(crate) async fn start() -> Self {
+        let shared = Arc::new(Shared { mood: Mutex::new(Mood::Well), served: AtomicU64::new(0) });
+        let router = Router::new()
+            .route("/v1/models", get(|| async { Json(json!({"object": "list", "data": [{"id": "stand-in", "object": "model"}]})) }))
+            .route("/v1/chat/completions", post(answer))
+            .with_state(Arc::clone(&shared));
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let address = listener.local_addr().expect("bound");
+        let tasks = Tasks::new();
+        tasks.spawn("stand-in", async move { axum::serve(listener, router).await });
+        Self { address, shared, _tasks: tasks }
+    }
+
+    pub(crate) fn behave(&self, mood: Mood) {
+        *self.shared.mood.lock().expect("not poisoned") = mood;
+    }
+
+    /// How many requests it has answered well.
+    pub(crate) fn served(&self) -> u64 {
+        self.shared.served.load(Ordering::SeqCst)
+    }
+
+    /// The manifest that makes Stead use it as `stand-in/stand-in`.
+    pub(crate) fn manifest(&self) -> String {
+        format!(
+            "apiVersion: stead.dev/v1alpha1\nkind: ModelProvider\nmetadata: {{name: stand-in}}\n\
+             spec: {{type: openai-compatible, baseUrl: 'http://{}/v1', network: Private}}\n",
+            self.address
+        )
+    }
+}
+
+async fn answer(State(shared): State<Arc<Shared>>, request: Request) -> Response {
+    let body = http_body_util::BodyExt::collect(request.into_body()).await.map(|body| body.to_bytes()).unwrap_or_default();
+    let streamed = String::from_utf8_lossy(&body).replace(' ', "").contains("\"stream\":true");
+    let mood = *shared.mood.lock().expect("not poisoned");
+    match mood {
+        Mood::Hangs => futures::future::pending().await,
+        Mood::Garbage => ([(header::CONTENT_TYPE, "application/json")], "<html>oops").into_response(),
+        Mood::Fails => (StatusCode::INTERNAL_SERVER_ERROR, Json(json!({"error": {"message": "it broke"}}))).into_response(),
+        Mood::Breaks => events(vec![chunk("Par")], true),
+        Mood::Well if streamed => {
+            shared.served.fetch_add(1, Ordering::SeqCst);
+            let usage = json!({"id": "c", "object": "chat.completion.chunk", "created": 1, "model": "stand-in", "choices": [],
+                "usage": {"prompt_tokens": 7, "completion_tokens": 3, "total_tokens": 10}});
+            events(vec![chunk("Par"), chunk("is"), format!("data: {usage}\n\n"), "data: [DONE]\n\n".into()], false)
+        }
+        Mood::Well => {
+            shared.served.fetch_add(1, Ordering::SeqCst);
+            Json(json!({"id": "c", "object": "chat.completion", "created": 1, "model": "stand-in",
+                "choices": [{"index": 0, "finish_reason": "stop", "message": {"role": "assistant", "content": "Paris"}}],
+                "usage": {"prompt_tokens": 7, "completion_tokens": 3, "total_tokens": 10}}))
+            .into_response()
+        }
+    }
+}
+
+fn chunk(text: &str) -> String {
+    let chunk = json!({"id": "c", "object": "chat.completion.chunk", "created": 1, "model": "stand-in",
+        "choices": [{"index": 0, "delta": {"content": text}, "finish_reason": null}]});
+    format!("data: {chunk}\n\n")
+}
+
+/// Sends the events; broken, the connection is cut after them.
+fn events(events: Vec<String>, broken: bool) -> Response {
+    let good = stream::iter(events).map(Ok::<_, std::io::Error>);
+    let end = stream::iter(broken.then(|| Err(std::io::Error::other("cut"))));
+    // A moment passes before the cut, so that what came before it is on its way.
+    let end = end.then(|error| async move {
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        error
+    });
+    ([(header::CONTENT_TYPE, "text/event-stream")], Body::from_stream(good.chain(end))).into_response()
+}
