@@ -34,3 +34,7 @@ budget:
 # What continuous integration runs.
 ci:
     .ci/run
+
+# The README, word for word, in a fresh Debian (needs root).
+readme:
+    bash tools/readme-chroot.sh
