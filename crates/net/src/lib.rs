@@ -1,1 +1,16 @@
-//! Connections in and out: address policy, outbound client, certificates, one port for TLS and plain HTTP
+//! Connections in and out: one port for TLS and plain HTTP, the certificate authority of this installation, the
+//! outbound HTTP client with its address policy, and processes.
+//!
+//! *Invariant:* nothing here knows a kind, reads the environment or follows a redirect.
+//!
+//! *Invariant:* an outbound connection goes only to an address that was checked.
+
+mod certificate;
+mod exec;
+mod listen;
+mod outbound;
+
+pub use certificate::{Authority, install_crypto_provider};
+pub use exec::SystemExec;
+pub use listen::{Connection, raise_open_files, serve};
+pub use outbound::{OutboundClient, OutboundOptions, ProxySettings};
