@@ -1,0 +1,269 @@
+//! Reading records: by key, and in lists whose pages go on after the last record, whatever happened meanwhile.
+
+use std::path::Path;
+
+use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
+use rusqlite::{Connection, OptionalExtension, Row, params, params_from_iter, types::Value as Sql};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use stead_kernel::{
+    Error as KernelError, Result as KernelResult, Timestamp,
+    ports::{Page, Record, RecordKey, RecordQuery},
+};
+
+use super::tables::Table;
+use crate::sqlite::{Error, Result};
+
+/// How many records a page has when the query does not say, and at most.
+const LIMIT: usize = 100;
+const MOST: usize = 1_000;
+const COLUMNS: &str = "project, id, version, created, updated, body";
+
+/// One record.
+pub(super) fn get(
+    connection: &Connection,
+    path: &Path,
+    table: Table,
+    key: &RecordKey,
+) -> Result<Option<Record>> {
+    let sql = format!(
+        "SELECT {COLUMNS} FROM {} WHERE project = ?1 AND id = ?2",
+        table.name()
+    );
+    let mut statement = connection.prepare_cached(&sql)?;
+    let stored = statement
+        .query_row(params![key.project, key.id], Stored::read)
+        .optional()?;
+    stored.map(|stored| stored.record(path, table)).transpose()
+}
+
+/// A row as it lies in the file.
+struct Stored {
+    project: String,
+    id: String,
+    version: i64,
+    created: i64,
+    updated: i64,
+    body: String,
+}
+
+impl Stored {
+    fn read(row: &Row<'_>) -> rusqlite::Result<Self> {
+        Ok(Self {
+            project: row.get(0)?,
+            id: row.get(1)?,
+            version: row.get(2)?,
+            created: row.get(3)?,
+            updated: row.get(4)?,
+            body: row.get(5)?,
+        })
+    }
+
+    fn record(self, path: &Path, table: Table) -> Result<Record> {
+        let body =
+            serde_json::from_str(&self.body).map_err(|error| Error::damaged(path, error.to_string()))?;
+        Ok(Record {
+            key: RecordKey {
+                collection: table.collection().to_owned(),
+                project: self.project,
+                id: self.id,
+            },
+            version: self.version.unsigned_abs(),
+            created: time(self.created),
+            updated: time(self.updated),
+            body,
+        })
+    }
+}
+
+fn time(micros: i64) -> Timestamp {
+    Timestamp::from_microsecond(micros).unwrap_or(Timestamp::UNIX_EPOCH)
+}
+
+/// The last record of a page, in the list's order.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+struct Cursor {
+    /// Of which list: the field, `-` before it when descending.
+    list: String,
+    value: Value,
+    id: String,
+    project: String,
+}
+
+impl Cursor {
+    fn text(&self) -> String {
+        BASE64_URL_SAFE_NO_PAD.encode(serde_json::json!(self).to_string())
+    }
+
+    fn parse(text: &str, list: &str) -> KernelResult<Self> {
+        let bytes = BASE64_URL_SAFE_NO_PAD.decode(text).ok();
+        let cursor: Option<Self> = bytes.and_then(|bytes| serde_json::from_slice(&bytes).ok());
+        cursor.filter(|cursor| cursor.list == list).ok_or_else(|| {
+            KernelError::invalid("after: this is not where a page of this list ended")
+                .hint("give the `next` of the page before, with the same order")
+        })
+    }
+}
+
+/// A list, ready to be read.
+pub(super) struct List {
+    table: Table,
+    sql: String,
+    values: Vec<Sql>,
+    limit: usize,
+    /// Which list it is, for its cursors.
+    order: String,
+}
+
+impl List {
+    /// Puts the statement together.
+    ///
+    /// # Errors
+    /// `Invalid` when the query names a field that is not indexed, a value that is no scalar, or a page of another
+    /// list.
+    pub(super) fn plan(table: Table, query: RecordQuery) -> KernelResult<Self> {
+        let field = query.order_by.as_deref().unwrap_or("created");
+        let order = expression(table, field)?;
+        let list = format!("{}{field}", if query.descending { "-" } else { "" });
+        let mut conditions = vec!["TRUE".to_owned()];
+        let mut values = Vec::new();
+        if let Some(project) = query.project {
+            conditions.push("project = ?".into());
+            values.push(Sql::Text(project));
+        }
+        for (field, value) in &query.equals {
+            conditions.push(equals(&expression(table, field)?, field, value, &mut values)?);
+        }
+        if let Some(after) = &query.after {
+            let cursor = Cursor::parse(after, &list)?;
+            conditions.push(beyond(&order, query.descending, &cursor, &mut values)?);
+        }
+        let limit = match query.limit {
+            0 => LIMIT,
+            limit => limit.min(MOST),
+        };
+        let direction = if query.descending { "DESC" } else { "ASC" };
+        let sql = format!(
+            "SELECT {COLUMNS}, {order} FROM {} WHERE {} ORDER BY {order} {direction}, id {direction}, \
+             project {direction} LIMIT {}",
+            table.name(),
+            conditions.join(" AND "),
+            limit + 1,
+        );
+        Ok(Self {
+            table,
+            sql,
+            values,
+            limit,
+            order: list,
+        })
+    }
+
+    /// Reads the page.
+    pub(super) fn run(self, connection: &Connection, path: &Path) -> Result<Page<Record>> {
+        let mut statement = connection.prepare_cached(&self.sql)?;
+        let mut rows = statement.query(params_from_iter(self.values))?;
+        let mut items: Vec<Record> = Vec::new();
+        let mut last = Value::Null;
+        let mut more = false;
+        while let Some(row) = rows.next()? {
+            more = items.len() == self.limit;
+            if more {
+                break;
+            }
+            last = json(row.get(6)?);
+            items.push(Stored::read(row)?.record(path, self.table)?);
+        }
+        let next = items.last().filter(|_| more).map(|record| {
+            let cursor = Cursor {
+                list: self.order,
+                value: last,
+                id: record.key.id.clone(),
+                project: record.key.project.clone(),
+            };
+            cursor.text()
+        });
+        Ok(Page { items, next })
+    }
+}
+
+fn expression(table: Table, field: &str) -> KernelResult<String> {
+    table.expression(field).ok_or_else(|| {
+        KernelError::invalid(format!(
+            "records of {} cannot be found by {field}",
+            table.collection()
+        ))
+        .hint(format!("use one of: {}", table.fields()))
+    })
+}
+
+/// A comparison that keeps JSON's types apart: `1` is neither `true` nor `"1"`; null is also an absent field.
+fn equals(expression: &str, field: &str, value: &Value, values: &mut Vec<Sql>) -> KernelResult<String> {
+    let of_type = |types: &str| format!("json_type(body, '$.\"{field}\"') IN ({types})");
+    let typed = match value {
+        Value::Null => return Ok(format!("{expression} IS NULL")),
+        Value::Bool(true) => of_type("'true'"),
+        Value::Bool(false) => of_type("'false'"),
+        Value::Number(_) => of_type("'integer', 'real'"),
+        Value::String(_) => of_type("'text'"),
+        Value::Array(_) | Value::Object(_) => {
+            return Err(KernelError::invalid(format!(
+                "{field} cannot be compared with a list or an object"
+            )));
+        }
+    };
+    values.push(sql(value));
+    if super::tables::COLUMNS.contains(&field) {
+        return Ok(format!("{expression} = ?"));
+    }
+    Ok(format!("({expression} = ? AND {typed})"))
+}
+
+/// The records after a place in the order. `SQLite` sorts NULL before everything else.
+fn beyond(order: &str, descending: bool, cursor: &Cursor, values: &mut Vec<Sql>) -> KernelResult<String> {
+    let than = if descending { "<" } else { ">" };
+    let tie = format!("(id, project) {than} (?, ?)");
+    let ids = [Sql::Text(cursor.id.clone()), Sql::Text(cursor.project.clone())];
+    let condition = match (&cursor.value, descending) {
+        (Value::Array(_) | Value::Object(_), _) => {
+            return Err(KernelError::invalid(
+                "after: this is not where a page of this list ended",
+            ));
+        }
+        (Value::Null, true) => format!("({order} IS NULL AND {tie})"),
+        (Value::Null, false) => format!("({order} IS NOT NULL OR {tie})"),
+        (value, _) => {
+            values.extend([sql(value), sql(value)]);
+            let nulls = if descending {
+                format!(" OR {order} IS NULL")
+            } else {
+                String::new()
+            };
+            format!("({order} {than} ?{nulls} OR ({order} = ? AND {tie}))")
+        }
+    };
+    values.extend(ids);
+    Ok(condition)
+}
+
+fn sql(value: &Value) -> Sql {
+    match value {
+        Value::Bool(value) => Sql::Integer(i64::from(*value)),
+        Value::Number(number) => match (number.as_i64(), number.as_f64()) {
+            (Some(integer), _) => Sql::Integer(integer),
+            (None, Some(real)) => Sql::Real(real),
+            (None, None) => Sql::Null,
+        },
+        Value::String(text) => Sql::Text(text.clone()),
+        Value::Null | Value::Array(_) | Value::Object(_) => Sql::Null,
+    }
+}
+
+fn json(value: Sql) -> Value {
+    match value {
+        Sql::Integer(integer) => integer.into(),
+        Sql::Real(real) => real.into(),
+        Sql::Text(text) => text.into(),
+        Sql::Null | Sql::Blob(_) => Value::Null,
+    }
+}
