@@ -258,10 +258,12 @@ fn pattern(words: &Keywords<'_>) -> Result<Option<Regex>, SchemaError> {
 }
 
 fn map_type(words: &Keywords<'_>) -> Result<MapType, SchemaError> {
-    Ok(match words.one_of("x-kubernetes-map-type", &["granular", "atomic"])? {
-        Some("atomic") => MapType::Atomic,
-        _ => MapType::Granular,
-    })
+    Ok(
+        match words.one_of("x-kubernetes-map-type", &["granular", "atomic"])? {
+            Some("atomic") => MapType::Atomic,
+            _ => MapType::Granular,
+        },
+    )
 }
 
 fn list_type(node: &Node, words: &Keywords<'_>) -> Result<ListType, SchemaError> {
