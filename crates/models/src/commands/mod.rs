@@ -1,0 +1,81 @@
+//! `stead model …`
+
+mod follow;
+mod list;
+mod pull;
+mod rm;
+
+use clap::ArgMatches;
+use futures::future::BoxFuture;
+use kube::Api;
+use stead_kernel::{
+    Error, Result,
+    command::{Command, Session},
+};
+
+pub use self::follow::follow;
+use crate::Model;
+
+/// The command `stead model` with its subcommands.
+pub(crate) fn command() -> Command {
+    Command {
+        spec: clap::Command::new("model")
+            .about("Fetch, list and remove model files")
+            .subcommand_required(true)
+            .arg_required_else_help(true)
+            .subcommands([pull::spec(), list::spec(), rm::spec()]),
+        run: |matches, session| Box::pin(run(matches, session)) as BoxFuture<'static, Result<()>>,
+    }
+}
+
+async fn run(matches: ArgMatches, session: Session) -> Result<()> {
+    match matches.subcommand() {
+        Some(("pull", matches)) => pull::run(matches, &session).await,
+        Some(("list", _)) => list::run(&session).await,
+        Some(("rm", matches)) => rm::run(matches, &session).await,
+        _ => Err(Error::invalid("say what to do: pull, list or rm")),
+    }
+}
+
+fn api(session: &Session) -> Api<Model> {
+    Api::namespaced(session.server.client(), &session.project)
+}
+
+fn not_found(name: &str, project: &str) -> Error {
+    Error::not_found(format!("there is no Model {name} in project {project}"))
+        .hint("see them with: stead model list")
+}
+
+/// Bytes for people: `98.4 MB`.
+fn human_size(bytes: u64) -> String {
+    const UNITS: [(u64, &str); 3] = [(1_000_000_000, "GB"), (1_000_000, "MB"), (1_000, "kB")];
+    for (unit, name) in UNITS {
+        if bytes >= unit {
+            let tenths = u128::from(bytes) * 10 / u128::from(unit);
+            return format!("{}.{} {name}", tenths / 10, tenths % 10);
+        }
+    }
+    format!("{bytes} B")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_are_for_people() {
+        for (bytes, text) in [
+            (0, "0 B"),
+            (999, "999 B"),
+            (98_362_432, "98.3 MB"),
+            (1_500_000_000, "1.5 GB"),
+        ] {
+            assert_eq!(human_size(bytes), text);
+        }
+    }
+
+    #[test]
+    fn the_command_is_well_formed() {
+        command().spec.debug_assert();
+    }
+}
