@@ -1,0 +1,73 @@
+//! The sorts of patches.
+
+use serde_json::Value;
+use stead_resource::patch::{PatchError, json_patch, merge_patch, strategic_merge};
+
+use super::Target;
+use crate::{
+    failure::{Failure, Outcome},
+    object,
+};
+
+/// The largest number of operations of a JSON patch.
+const OPERATIONS: usize = 10_000;
+
+/// How a patch is to be understood.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum PatchKind {
+    Json,
+    Merge,
+    Strategic,
+    Apply,
+}
+
+impl PatchKind {
+    /// The kind that a media type names.
+    pub(crate) fn from_media_type(media_type: &str) -> Option<Self> {
+        match media_type {
+            "application/json-patch+json" => Some(Self::Json),
+            "application/merge-patch+json" => Some(Self::Merge),
+            "application/strategic-merge-patch+json" => Some(Self::Strategic),
+            "application/apply-patch+yaml" | "application/apply-patch+json" => Some(Self::Apply),
+            _ => None,
+        }
+    }
+
+    /// Whether the patch is meant for one version of the object only.
+    pub(super) fn is_conditional(self, patch: &Value) -> bool {
+        match self {
+            Self::Json => patch.as_array().into_iter().flatten().any(|operation| {
+                matches!(
+                    object::top(operation, "path"),
+                    "/metadata/resourceVersion" | "/metadata/uid"
+                )
+            }),
+            Self::Merge | Self::Strategic | Self::Apply => {
+                !object::text(patch, "resourceVersion").is_empty() || !object::uid(patch).is_empty()
+            }
+        }
+    }
+
+    /// The object that the patch makes of `old`.
+    pub(super) fn apply(self, target: &Target, old: &Value, patch: &Value) -> Outcome<Value> {
+        let made = match self {
+            Self::Json if patch.as_array().is_some_and(|list| list.len() > OPERATIONS) => {
+                return Err(Failure::too_large(OPERATIONS));
+            }
+            Self::Json => json_patch(old, patch),
+            Self::Merge => merge_patch(old, patch),
+            Self::Strategic if target.kind.strategic => strategic_merge(old, patch),
+            Self::Strategic => return Err(Failure::unsupported_media_type(CUSTOM_PATCHES)),
+            Self::Apply => return Err(Failure::bad_request("an apply is no plain patch")),
+        };
+        made.map_err(|error| match error {
+            PatchError::Malformed(message) => Failure::bad_request(message),
+            PatchError::Unprocessable(message) => Failure::unprocessable(message),
+            PatchError::TooLarge(message) => Failure::bad_request(message),
+        })
+    }
+}
+
+/// The patches that custom resources understand.
+const CUSTOM_PATCHES: &str =
+    "application/json-patch+json, application/merge-patch+json, application/apply-patch+yaml";

@@ -1,0 +1,345 @@
+//! Creating and updating.
+
+use std::sync::Arc;
+
+use serde_json::Value;
+use stead_kernel::Verb;
+use stead_resource::apply::{ApplyError, Manager, server_side_apply};
+
+use super::{
+    Caller, Engine, Part, PatchKind, Target, WriteOptions, Written,
+    draft::{Tracking, clean},
+    metadata,
+};
+use crate::{
+    failure::{Failure, Outcome},
+    kinds::rules::Rules,
+    object::{self, metadata_mut},
+    store::{Action, StoreError, Write},
+};
+
+/// How often a write that others overtook is tried again.
+const RETRIES: usize = 8;
+
+impl Engine {
+    /// Makes an object; `target` has its name if the path has.
+    pub(crate) async fn create(
+        &self,
+        caller: &Caller,
+        target: &Target,
+        mut body: Value,
+        options: &WriteOptions,
+    ) -> Outcome<Written> {
+        let mut warnings: Vec<String> = target.kind.warning.iter().cloned().collect();
+        clean(target, &mut body, options.validation, &mut warnings)?;
+        if object::version(&body) != 0 {
+            let message = "resourceVersion should not be set on objects to be created";
+            return Err(Failure::bad_request(message));
+        }
+        let prefix = object::text(&body, "generateName").to_owned();
+        let given = !object::name(&body).is_empty();
+        if !given && prefix.is_empty() {
+            let message = "name or generateName is required";
+            return Err(Failure::bad_request(message));
+        }
+        for _ in 0..RETRIES {
+            if !given {
+                let name = format!("{prefix}{}", metadata::suffix());
+                metadata_mut(&mut body).insert("name".into(), name.into());
+            }
+            let named = target.named(&target.namespace, object::name(&body));
+            match self
+                .create_named(
+                    caller,
+                    &named,
+                    body.clone(),
+                    options,
+                    Tracking::Compare,
+                    Verb::Create,
+                )
+                .await
+            {
+                Err(failure) if !given && failure.is_exists() => {}
+                Err(failure) => return Err(failure),
+                Ok(object) => {
+                    return Ok(Written {
+                        object,
+                        created: true,
+                        warnings,
+                    });
+                }
+            }
+        }
+        Err(Failure::exists(&target.kind, &prefix))
+    }
+
+    async fn create_named(
+        &self,
+        caller: &Caller,
+        target: &Target,
+        body: Value,
+        options: &WriteOptions,
+        tracking: Tracking,
+        verb: Verb,
+    ) -> Outcome<Value> {
+        let _turn = self.definition_turn(target).await;
+        let object = self.draft(caller, target, options, None, body, tracking)?;
+        if options.dry_run {
+            return match self.load(target)? {
+                Some(_) => Err(Failure::exists(&target.kind, &target.name)),
+                None => Ok(object),
+            };
+        }
+        let key = target.key();
+        let action = Action::Create {
+            uid: object::uid(&object).into(),
+            content: self.encode(&target.kind, &key, &object)?,
+        };
+        let audit = self.audit(caller, verb, target, &options.manager);
+        let write = Write {
+            key,
+            action,
+            audit,
+            was: None,
+        };
+        let version = self.write(target, write).await?;
+        self.definitions_changed(target).await;
+        Ok(with_version(object, version))
+    }
+
+    /// Replaces an object, or its status.
+    pub(crate) async fn update(
+        &self,
+        caller: &Caller,
+        target: &Target,
+        mut body: Value,
+        options: &WriteOptions,
+    ) -> Outcome<Written> {
+        let mut warnings: Vec<String> = target.kind.warning.iter().cloned().collect();
+        clean(target, &mut body, options.validation, &mut warnings)?;
+        let unconditional = object::version(&body) == 0;
+        for _ in 0..RETRIES {
+            let old = self.get(target)?;
+            match self
+                .replace(
+                    caller,
+                    target,
+                    options,
+                    (old, body.clone()),
+                    Tracking::Compare,
+                    Verb::Update,
+                )
+                .await
+            {
+                Err(failure) if unconditional && failure.is_race() => {}
+                Err(failure) => return Err(failure),
+                Ok(object) => {
+                    return Ok(Written {
+                        object,
+                        created: false,
+                        warnings,
+                    });
+                }
+            }
+        }
+        Err(Failure::changed(&target.kind, &target.name))
+    }
+
+    /// Changes an object by a patch; an apply makes it if it is not there.
+    pub(crate) async fn patch(
+        &self,
+        caller: &Caller,
+        target: &Target,
+        kind: PatchKind,
+        mut patch: Value,
+        options: &WriteOptions,
+    ) -> Outcome<Written> {
+        let mut warnings: Vec<String> = target.kind.warning.iter().cloned().collect();
+        if kind == PatchKind::Apply {
+            if options.manager.is_empty() {
+                return Err(Failure::bad_request(
+                    "PatchOptions: fieldManager is required for apply patch",
+                ));
+            }
+            clean(target, &mut patch, options.validation, &mut warnings)?;
+        }
+        for _ in 0..RETRIES {
+            let old = self.load(target)?;
+            let attempt = match (kind, old) {
+                (PatchKind::Apply, None) if target.part == Part::Main => {
+                    self.authorize(caller, Verb::Create, target)?;
+                    let merged = self.apply(target, None, &patch, options)?;
+                    let made = self
+                        .create_named(caller, target, merged, options, Tracking::Applied, Verb::Patch)
+                        .await;
+                    match made {
+                        Err(failure) if failure.is_exists() => continue,
+                        made => made.map(|object| (object, true)),
+                    }
+                }
+                (_, None) => return Err(Failure::not_found(&target.kind, &target.name)),
+                (PatchKind::Apply, Some(old)) => {
+                    let new = self.apply(target, Some(&old), &patch, options)?;
+                    self.replace(
+                        caller,
+                        target,
+                        options,
+                        (old, new),
+                        Tracking::Applied,
+                        Verb::Patch,
+                    )
+                    .await
+                    .map(|object| (object, false))
+                }
+                (kind, Some(old)) => {
+                    let mut new = kind.apply(target, &old, &patch)?;
+                    warnings.truncate(usize::from(target.kind.warning.is_some()));
+                    clean(target, &mut new, options.validation, &mut warnings)?;
+                    self.replace(
+                        caller,
+                        target,
+                        options,
+                        (old, new),
+                        Tracking::Compare,
+                        Verb::Patch,
+                    )
+                    .await
+                    .map(|object| (object, false))
+                }
+            };
+            match attempt {
+                Err(failure) if failure.is_race() && !kind.is_conditional(&patch) => {}
+                Err(failure) => return Err(failure),
+                Ok((object, created)) => {
+                    return Ok(Written {
+                        object,
+                        created,
+                        warnings,
+                    });
+                }
+            }
+        }
+        Err(Failure::changed(&target.kind, &target.name))
+    }
+
+    fn apply(
+        &self,
+        target: &Target,
+        live: Option<&Value>,
+        applied: &Value,
+        options: &WriteOptions,
+    ) -> Outcome<Value> {
+        let now = self.now();
+        let manager = Manager {
+            name: &options.manager,
+            api_version: &target.kind.api_version(),
+            subresource: target.part.as_str(),
+            now: &now,
+        };
+        server_side_apply(live, applied, &target.kind.schema, &manager, options.force).map_err(|error| {
+            match error {
+                ApplyError::Conflicts(conflicts) => Failure::apply_conflicts(&conflicts),
+                ApplyError::Invalid(message) => Failure::bad_request(message),
+            }
+        })
+    }
+
+    /// Stores what `new` makes of `old`, if they differ, on condition that `old` is still there.
+    pub(super) async fn replace(
+        &self,
+        caller: &Caller,
+        target: &Target,
+        options: &WriteOptions,
+        (old, new): (Value, Value),
+        tracking: Tracking,
+        verb: Verb,
+    ) -> Outcome<Value> {
+        check_conditions(target, &old, &new)?;
+        let _turn = self.definition_turn(target).await;
+        let object = self.draft(caller, target, options, Some(&old), new, tracking)?;
+        if options.dry_run || object == old {
+            return Ok(object);
+        }
+        let audit = self.audit(caller, verb, target, &options.manager);
+        self.store_change(target, &old, object, audit).await
+    }
+
+    /// Stores a changed object; removes it if it only waited for its last finalizer.
+    pub(super) async fn store_change(
+        &self,
+        target: &Target,
+        old: &Value,
+        object: Value,
+        audit: stead_kernel::ports::events::AuditRow,
+    ) -> Outcome<Value> {
+        let (key, expected) = (target.key(), object::version(old));
+        let finished = object::is_deleting(&object)
+            && object::finalizers(&object).is_empty()
+            && target.kind.rules != Rules::Namespace;
+        let action = if finished {
+            Action::Remove { expected }
+        } else {
+            let content = self.encode(&target.kind, &key, &object)?;
+            Action::Replace { expected, content }
+        };
+        let was = target.kind.selectable(old);
+        let was = (was != target.kind.selectable(&object)).then(|| was.to_string().into());
+        let write = Write {
+            key,
+            action,
+            audit,
+            was,
+        };
+        let version = self.write(target, write).await?;
+        self.definitions_changed(target).await;
+        Ok(with_version(object, version))
+    }
+
+    pub(super) async fn write(&self, target: &Target, write: Write) -> Outcome<u64> {
+        self.metrics.write();
+        self.store.write(write).await.map_err(|error: StoreError| {
+            Failure::from_write(error, &target.kind, &target.namespace, &target.name)
+        })
+    }
+
+    /// The turn to write definitions, when the target is one.
+    async fn definition_turn(&self, target: &Target) -> Option<tokio::sync::MutexGuard<'_, ()>> {
+        if target.kind.rules == Rules::Definition {
+            Some(self.definitions.lock().await)
+        } else {
+            None
+        }
+    }
+}
+
+fn with_version(mut object: Value, version: u64) -> Value {
+    metadata_mut(&mut object).insert("resourceVersion".into(), version.to_string().into());
+    object
+}
+
+/// Refuses a write that was made against another state, or another object of the same name.
+fn check_conditions(target: &Target, old: &Value, new: &Value) -> Outcome<()> {
+    let given = object::text(new, "resourceVersion");
+    if !given.is_empty() && given != "0" && given != object::text(old, "resourceVersion") {
+        return Err(Failure::changed(&target.kind, &target.name));
+    }
+    let uid = object::uid(new);
+    if !uid.is_empty() && uid != object::uid(old) {
+        let why = format!(
+            "Precondition failed: UID in precondition: {uid}, UID in object meta: {}",
+            object::uid(old)
+        );
+        return Err(Failure::conflict(&target.kind, &target.name, &why));
+    }
+    Ok(())
+}
+
+/// Makes the target of an object of the same kind.
+pub(super) fn target_of(kind: &Arc<crate::kinds::ResourceType>, key: &crate::store::Key) -> Target {
+    Target {
+        kind: Arc::clone(kind),
+        namespace: key.namespace.to_string(),
+        name: key.name.to_string(),
+        part: Part::Main,
+    }
+}

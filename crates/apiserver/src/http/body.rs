@@ -1,0 +1,70 @@
+//! Reading request bodies.
+
+use axum::http::{Request, header};
+use http_body_util::{BodyExt, LengthLimitError, Limited};
+use serde_json::Value;
+use stead_kernel::Body;
+
+use crate::failure::{Failure, Outcome};
+
+/// The media types of objects.
+const OBJECTS: &str = "application/json, application/yaml";
+
+/// The media type of a request, without parameters, in lower case; empty when absent.
+pub(super) fn media_type<B>(request: &Request<B>) -> String {
+    request
+        .headers()
+        .get(header::CONTENT_TYPE)
+        .and_then(|value| value.to_str().ok())
+        .and_then(|value| value.split(';').next())
+        .map(|value| value.trim().to_ascii_lowercase())
+        .unwrap_or_default()
+}
+
+/// Reads the whole body; `TooLarge` above the limit.
+pub(super) async fn bytes(request: Request<Body>, limit: usize) -> Outcome<bytes::Bytes> {
+    let collected = Limited::new(request.into_body(), limit).collect().await;
+    collected
+        .map(http_body_util::Collected::to_bytes)
+        .map_err(|error| {
+            if error.downcast_ref::<LengthLimitError>().is_some() {
+                Failure::too_large(limit)
+            } else {
+                Failure::bad_request("the body broke off")
+            }
+        })
+}
+
+/// Reads an object in JSON or YAML.
+pub(super) async fn object(request: Request<Body>, limit: usize) -> Outcome<Value> {
+    let media_type = media_type(&request);
+    let yaml = match media_type.as_str() {
+        "" | "application/json" => false,
+        "application/yaml" | "application/x-yaml" | "text/yaml" => true,
+        _ => return Err(Failure::unsupported_media_type(OBJECTS)),
+    };
+    let bytes = bytes(request, limit).await?;
+    parse(&bytes, yaml)
+}
+
+/// Parses JSON or YAML.
+pub(super) fn parse(bytes: &[u8], yaml: bool) -> Outcome<Value> {
+    if !yaml {
+        // The message has a line and a column, and at most a name of what is there, never the text.
+        return serde_json::from_slice(bytes)
+            .map_err(|error| Failure::bad_request(format!("the body is no JSON: {}", place(&error))));
+    }
+    let text = std::str::from_utf8(bytes).map_err(|_| Failure::bad_request("the body is no UTF-8 text"))?;
+    serde_saphyr::from_str(text)
+        .map_err(|_| Failure::bad_request("the body is no YAML document of one object"))
+}
+
+fn place(error: &serde_json::Error) -> String {
+    let kind = match error.classify() {
+        serde_json::error::Category::Eof => "it ends too early",
+        serde_json::error::Category::Io
+        | serde_json::error::Category::Syntax
+        | serde_json::error::Category::Data => "unexpected text",
+    };
+    format!("{kind} at line {} column {}", error.line(), error.column())
+}

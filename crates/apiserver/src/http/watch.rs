@@ -1,0 +1,270 @@
+//! Watches: what is, then what happens, as a stream of JSON lines.
+//!
+//! *Invariant:* a watch sends each change after its cursor once and in order, or ends with `410 Gone`.
+
+use std::{collections::VecDeque, convert::Infallible, sync::Arc, time::Duration};
+
+use axum::{
+    http::{HeaderValue, StatusCode, header},
+    response::{IntoResponse, Response},
+};
+use bytes::Bytes;
+use futures::stream;
+use serde_json::{Value, json};
+use stead_kernel::Body;
+use tokio::{
+    sync::watch::Receiver,
+    time::{Instant, sleep_until, timeout},
+};
+use tokio_util::sync::CancellationToken;
+
+use super::{
+    Representation, partial,
+    resource::{Include, table},
+};
+use crate::{
+    engine::{Engine, ListOptions, Selectors, Target},
+    failure::{Failure, Outcome},
+    metrics::Watching,
+    object::{metadata_mut, root_mut},
+    store::{Change, ChangeKind},
+};
+
+/// How many changes are taken from the window at a time.
+const CHUNK: usize = 100;
+/// How often an idle watch tells how far it is.
+const BOOKMARKS: Duration = Duration::from_mins(1);
+/// How long a watch lasts that does not say.
+const DEFAULT_TIMEOUT: Duration = Duration::from_hours(1);
+/// How long a watch from a version that is not there yet waits for it.
+const FUTURE: Duration = Duration::from_secs(1);
+
+/// What to watch, and how.
+pub(super) struct WatchRequest {
+    /// The collection.
+    pub(super) target: Target,
+    pub(super) selectors: Selectors,
+    pub(super) representation: Representation,
+    pub(super) include: Include,
+    /// The resource version after which to begin; empty or `0` for what is now.
+    pub(super) from: String,
+    /// Whether what is now comes first, followed by a bookmark.
+    pub(super) initial: bool,
+    pub(super) bookmarks: bool,
+    /// In seconds; 0 when not given.
+    pub(super) timeout: u64,
+}
+
+/// A watch under way.
+struct Follow {
+    engine: Arc<Engine>,
+    request: WatchRequest,
+    cursor: u64,
+    latest: Receiver<u64>,
+    /// Lines that are ready.
+    queue: VecDeque<Bytes>,
+    deadline: Instant,
+    next_bookmark: Instant,
+    stop: CancellationToken,
+    /// Whether a table's columns have been told.
+    columns: bool,
+    ended: bool,
+    _watching: Watching,
+}
+
+/// Starts a watch; the answer's body goes on until the client or the server ends it.
+pub(super) async fn start(engine: Arc<Engine>, request: WatchRequest) -> Outcome<Response> {
+    let limit = match request.timeout {
+        0 => DEFAULT_TIMEOUT,
+        seconds => Duration::from_secs(seconds.min(24 * 3600)),
+    };
+    let now = Instant::now();
+    let mut follow = Follow {
+        cursor: 0,
+        latest: engine.store.window().subscribe(),
+        queue: VecDeque::new(),
+        deadline: now + limit,
+        next_bookmark: now + BOOKMARKS,
+        stop: engine.tasks.token(),
+        columns: false,
+        ended: false,
+        _watching: Watching::begin(&engine),
+        request,
+        engine,
+    };
+    follow.begin().await?;
+    let lines = stream::unfold(follow, |mut follow| async move {
+        let line = follow.next().await?;
+        Some((Ok::<_, Infallible>(line), follow))
+    });
+    let mut response = (StatusCode::OK, Body::from_stream(lines)).into_response();
+    let json = HeaderValue::from_static("application/json");
+    response.headers_mut().insert(header::CONTENT_TYPE, json);
+    Ok(response)
+}
+
+impl Follow {
+    async fn begin(&mut self) -> Outcome<()> {
+        let from = self.request.from.clone();
+        let current = matches!(from.as_str(), "" | "0");
+        if current || self.request.initial {
+            let options = ListOptions {
+                selectors: self.request.selectors.clone(),
+                ..ListOptions::default()
+            };
+            let listed = self.engine.list(&self.request.target, options).await?;
+            self.cursor = listed.version;
+            for object in &listed.items {
+                self.push("ADDED", object);
+            }
+            if self.request.initial && self.request.bookmarks {
+                self.bookmark(true);
+            }
+            return Ok(());
+        }
+        self.cursor = from
+            .parse()
+            .map_err(|_| Failure::bad_request(format!("resourceVersion: Invalid value: {from:?}")))?;
+        let (cursor, latest) = (self.cursor, &mut self.latest);
+        let late = timeout(FUTURE, latest.wait_for(|latest| *latest >= cursor))
+            .await
+            .is_err();
+        if late {
+            // Such a version was given by a server whose state was newer: an older backup has been restored.
+            self.fail(&Failure::expired());
+        }
+        Ok(())
+    }
+
+    async fn next(&mut self) -> Option<Bytes> {
+        loop {
+            if let Some(line) = self.queue.pop_front() {
+                return Some(line);
+            }
+            if self.ended {
+                return None;
+            }
+            self.latest.mark_unchanged();
+            if !self.take() {
+                self.wait().await;
+            }
+        }
+    }
+
+    /// Takes changes from the window; whether there were any lines.
+    fn take(&mut self) -> bool {
+        let target = &self.request.target;
+        let wanted = |key: &crate::store::Key| {
+            *key.resource == *target.kind.storage
+                && (target.namespace.is_empty() || *key.namespace == *target.namespace)
+        };
+        match self.engine.store.window().after(self.cursor, CHUNK, wanted) {
+            Ok((changes, seen)) => {
+                self.cursor = seen;
+                for change in changes {
+                    self.tell(&change);
+                }
+            }
+            Err(error) => self.fail(&error.into()),
+        }
+        self.ended || !self.queue.is_empty()
+    }
+
+    async fn wait(&mut self) {
+        let wake = self.deadline.min(self.next_bookmark);
+        tokio::select! {
+            changed = self.latest.changed() => self.ended |= changed.is_err(),
+            () = self.stop.cancelled() => self.ended = true,
+            () = sleep_until(wake) => {
+                let now = Instant::now();
+                self.ended = now >= self.deadline;
+                self.next_bookmark = now + BOOKMARKS;
+                if self.request.bookmarks {
+                    self.bookmark(false);
+                }
+            }
+        }
+    }
+
+    /// Tells a change as it looks through the selectors: an object can come into sight and leave it.
+    fn tell(&mut self, change: &Change) {
+        let kind = Arc::clone(&self.request.target.kind);
+        let object = match self
+            .engine
+            .decode_body(&kind, &change.key, change.version, &change.body)
+        {
+            Ok(object) => object,
+            Err(failure) => return self.fail(&failure),
+        };
+        let selectors = &self.request.selectors;
+        let seen_now = selectors.is_empty() || selectors.matches(&object);
+        let seen_before = match &change.was {
+            Some(was) => serde_json::from_str(was).is_ok_and(|was: Value| selectors.matches(&was)),
+            None => seen_now,
+        };
+        let event = match (change.kind, seen_before, seen_now) {
+            (ChangeKind::Added, _, true) | (ChangeKind::Modified, false, true) => "ADDED",
+            (ChangeKind::Modified, true, true) => "MODIFIED",
+            (ChangeKind::Modified, true, false) | (ChangeKind::Deleted, true, _) => "DELETED",
+            (ChangeKind::Added, _, false)
+            | (ChangeKind::Modified, false, false)
+            | (ChangeKind::Deleted, false, _) => return,
+        };
+        self.push(event, &object);
+    }
+
+    fn push(&mut self, event: &str, object: &Value) {
+        match self.request.representation {
+            Representation::Whole => self.line(event, object),
+            Representation::Metadata => self.line(event, &partial(object)),
+            Representation::Table => {
+                let kind = Arc::clone(&self.request.target.kind);
+                let now = self.engine.clock.now().as_second();
+                let mut rows = table(&kind, std::slice::from_ref(object), self.request.include, now);
+                if !self.columns {
+                    self.columns = true;
+                    root_mut(&mut rows).insert("columnDefinitions".into(), kind.columns.definitions());
+                }
+                let version = crate::object::text(object, "resourceVersion").to_owned();
+                metadata_mut(&mut rows).insert("resourceVersion".into(), version.into());
+                self.line(event, &rows);
+            }
+        }
+    }
+
+    fn bookmark(&mut self, initial_end: bool) {
+        let mut metadata = json!({"resourceVersion": self.cursor.to_string(), "creationTimestamp": null});
+        if initial_end {
+            root_mut(&mut metadata)
+                .insert("annotations".into(), json!({"k8s.io/initial-events-end": "true"}));
+        }
+        let kind = &self.request.target.kind;
+        let (name, api_version) = match self.request.representation {
+            Representation::Whole | Representation::Table => (kind.kind.clone(), kind.api_version()),
+            Representation::Metadata => ("PartialObjectMetadata".into(), "meta.k8s.io/v1".into()),
+        };
+        let object = json!({"kind": name, "apiVersion": api_version, "metadata": metadata});
+        if self.request.representation == Representation::Table {
+            let row = json!({
+                "kind": "Table", "apiVersion": "meta.k8s.io/v1", "columnDefinitions": [],
+                "metadata": {"resourceVersion": self.cursor.to_string()},
+                "rows": [{"cells": [], "object": object}],
+            });
+            self.line("BOOKMARK", &row);
+        } else {
+            self.line("BOOKMARK", &object);
+        }
+    }
+
+    /// Ends the watch with an error event.
+    fn fail(&mut self, failure: &Failure) {
+        self.line("ERROR", &failure.status());
+        self.ended = true;
+    }
+
+    fn line(&mut self, event: &str, object: &Value) {
+        let mut line = format!("{{\"type\":\"{event}\",\"object\":{object}}}");
+        line.push('\n');
+        self.queue.push_back(line.into());
+    }
+}

@@ -1,0 +1,427 @@
+//! The thread that writes: it takes all the writes that wait, makes them in one transaction, and answers them
+//! after the commit.
+
+use std::{sync::Arc, time::Duration};
+
+use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior};
+use stead_kernel::Error;
+use tokio::sync::{mpsc, oneshot};
+
+use super::{Action, Change, ChangeKind, Content, Key, Signals, StoreError, Window, Write, window::CHANGES};
+
+/// How many writes may wait; more wait for a place, and at most `PATIENCE`.
+const QUEUE: usize = 1024;
+/// How many writes one transaction holds at most.
+const BATCH: usize = 256;
+/// How long a write waits for a place in the queue.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+type Reply = oneshot::Sender<Result<u64, StoreError>>;
+
+enum Job {
+    Write(Box<Write>),
+    Forget(i64),
+    #[cfg(test)]
+    LimitPages(u32),
+}
+
+enum Command {
+    Do(Job, Reply),
+    Stop(oneshot::Sender<()>),
+}
+
+/// The way to the writer.
+#[derive(Clone)]
+pub(super) struct Writer {
+    commands: mpsc::Sender<Command>,
+}
+
+impl Writer {
+    /// Starts the thread; it ends when it is told to, or when nobody can reach it any more.
+    pub(super) fn start(
+        connection: Connection,
+        window: Arc<Window>,
+        signals: Arc<Signals>,
+    ) -> stead_kernel::Result<Self> {
+        let (commands, queue) = mpsc::channel(QUEUE);
+        let state = State {
+            version: window.latest(),
+            trimmed: 0,
+            connection,
+            window,
+            signals,
+        };
+        std::thread::Builder::new()
+            .name("state-writer".into())
+            .spawn(move || state.run(queue))
+            .map_err(|error| Error::internal("no thread for the state's writer").because(error))?;
+        Ok(Self { commands })
+    }
+
+    pub(super) async fn write(&self, write: Write) -> Result<u64, StoreError> {
+        self.send(Job::Write(Box::new(write))).await
+    }
+
+    pub(super) async fn forget(&self, through: i64) -> Result<(), StoreError> {
+        self.send(Job::Forget(through)).await.map(|_| ())
+    }
+
+    async fn send(&self, job: Job) -> Result<u64, StoreError> {
+        let (reply, answer) = oneshot::channel();
+        let sent = self
+            .commands
+            .send_timeout(Command::Do(job, reply), PATIENCE)
+            .await;
+        match sent {
+            Ok(()) => answer.await.unwrap_or(Err(StoreError::Closed)),
+            Err(mpsc::error::SendTimeoutError::Timeout(_)) => Err(StoreError::Busy),
+            Err(mpsc::error::SendTimeoutError::Closed(_)) => Err(StoreError::Closed),
+        }
+    }
+
+    pub(super) fn ready(&self) -> bool {
+        !self.commands.is_closed()
+    }
+
+    /// Ends the thread after everything that waits, and waits for that.
+    pub(super) async fn stop(&self) {
+        let (done, ended) = oneshot::channel();
+        if self.commands.send(Command::Stop(done)).await.is_ok() {
+            // An error means that the thread has ended, which is what was asked for.
+            let _ = ended.await;
+        }
+    }
+
+    #[cfg(test)]
+    pub(super) async fn limit_pages(&self, pages: u32) {
+        self.send(Job::LimitPages(pages)).await.expect("the writer runs");
+    }
+}
+
+/// What applying a job did.
+enum Outcome {
+    Refused(StoreError),
+    Changed(Arc<Change>, bool),
+    Done,
+}
+
+struct State {
+    connection: Connection,
+    /// The version of the newest change on disk.
+    version: u64,
+    /// Changes up to this version are not in the file any more.
+    trimmed: u64,
+    window: Arc<Window>,
+    signals: Arc<Signals>,
+}
+
+impl State {
+    fn run(mut self, mut queue: mpsc::Receiver<Command>) {
+        let mut stop = None;
+        while stop.is_none() {
+            let Some(first) = queue.blocking_recv() else { break };
+            let mut batch = Vec::new();
+            let mut next = Some(first);
+            while let Some(command) = next {
+                match command {
+                    Command::Do(job, reply) => batch.push((job, reply)),
+                    Command::Stop(done) => {
+                        stop = Some(done);
+                        break;
+                    }
+                }
+                next = if batch.len() < BATCH {
+                    queue.try_recv().ok()
+                } else {
+                    None
+                };
+            }
+            self.commit(batch);
+        }
+        queue.close();
+        if let Err((_, error)) = self.connection.close() {
+            tracing::warn!(%error, "the state file was not closed cleanly; nothing is lost");
+        }
+        drop(queue);
+        if let Some(done) = stop {
+            // Nobody waiting any more is fine.
+            let _ = done.send(());
+        }
+    }
+
+    /// Commits the batch in one transaction; if that fails, each job in one of its own, so that a job that
+    /// cannot be stored does not take the others with it.
+    fn commit(&mut self, batch: Vec<(Job, Reply)>) {
+        if batch.is_empty() {
+            return;
+        }
+        match self.attempt(batch.iter().map(|(job, _)| job)) {
+            Ok(outcomes) => self.publish(batch, outcomes),
+            Err(error) if batch.len() == 1 => {
+                tracing::warn!(%error, "a write to the state file failed");
+                for (_, reply) in batch {
+                    // The caller may have left.
+                    let _ = reply.send(Err(StoreError::from_sql(&error)));
+                }
+            }
+            Err(_) => {
+                for single in batch {
+                    self.commit(vec![single]);
+                }
+            }
+        }
+    }
+
+    fn attempt<'a>(&mut self, jobs: impl Iterator<Item = &'a Job>) -> rusqlite::Result<Vec<Outcome>> {
+        let transaction = self
+            .connection
+            .transaction_with_behavior(TransactionBehavior::Immediate)?;
+        let mut version = self.version;
+        let mut outcomes = Vec::new();
+        for job in jobs {
+            outcomes.push(match job {
+                Job::Write(write) => apply(&transaction, write, &mut version)?,
+                Job::Forget(through) => {
+                    transaction
+                        .prepare_cached("DELETE FROM outbox WHERE id <= ?1")?
+                        .execute([through])?;
+                    Outcome::Done
+                }
+                #[cfg(test)]
+                Job::LimitPages(pages) => {
+                    transaction.pragma_update_and_check(None, "max_page_count", pages, |_| Ok(()))?;
+                    Outcome::Done
+                }
+            });
+        }
+        let trimmed = trim(&transaction, version, self.trimmed)?;
+        transaction.commit()?;
+        (self.version, self.trimmed) = (version, trimmed);
+        Ok(outcomes)
+    }
+
+    fn publish(&self, batch: Vec<(Job, Reply)>, outcomes: Vec<Outcome>) {
+        let changes = outcomes.iter().filter_map(|outcome| match outcome {
+            Outcome::Changed(change, _) => Some(Arc::clone(change)),
+            Outcome::Refused(_) | Outcome::Done => None,
+        });
+        self.window.publish(changes);
+        for ((_, reply), outcome) in batch.into_iter().zip(outcomes) {
+            let answer = match outcome {
+                Outcome::Refused(error) => Err(error),
+                Outcome::Changed(change, cleanup) => {
+                    self.signals.outbox.notify_one();
+                    if cleanup {
+                        self.signals.cleanup.notify_one();
+                    }
+                    Ok(change.version)
+                }
+                Outcome::Done => Ok(self.version),
+            };
+            // The caller may have left; what it asked for is done all the same.
+            let _ = reply.send(answer);
+        }
+    }
+}
+
+/// Drops changes that are too old, a tenth of the window at a time.
+fn trim(transaction: &Transaction<'_>, version: u64, trimmed: u64) -> rusqlite::Result<u64> {
+    let keep_after = version.saturating_sub(CHANGES);
+    if keep_after < trimmed + CHANGES / 10 {
+        return Ok(trimmed);
+    }
+    transaction
+        .prepare_cached("DELETE FROM changes WHERE version <= ?1")?
+        .execute([keep_after])?;
+    Ok(keep_after)
+}
+
+/// What is stored under a key now.
+struct Current {
+    id: i64,
+    version: u64,
+    body: Vec<u8>,
+}
+
+/// Checks first and changes then, so that a refusal leaves no trace in the transaction.
+fn apply(transaction: &Transaction<'_>, write: &Write, version: &mut u64) -> rusqlite::Result<Outcome> {
+    let current = current(transaction, &write.key)?;
+    if let Some(refusal) = refusal(transaction, write, current.as_ref())? {
+        return Ok(Outcome::Refused(refusal));
+    }
+    *version += 1;
+    match (&write.action, &current) {
+        (Action::Create { uid, content }, _) => insert(transaction, &write.key, uid, content, *version)?,
+        (Action::Replace { content, .. }, Some(current)) => {
+            replace(transaction, current.id, content, *version)?;
+        }
+        (Action::Remove { .. } | Action::RemoveEmpty { .. }, Some(current)) => {
+            transaction
+                .prepare_cached("DELETE FROM objects WHERE id = ?1")?
+                .execute([current.id])?;
+        }
+        (Action::Replace { .. } | Action::Remove { .. } | Action::RemoveEmpty { .. }, None) => {
+            return Ok(Outcome::Refused(StoreError::Missing));
+        }
+    }
+    let (kind, cleanup) = match &write.action {
+        Action::Create { content, .. } => (ChangeKind::Added, !content.owners.is_empty()),
+        Action::Replace { content, .. } => (
+            ChangeKind::Modified,
+            content.deleting || !content.owners.is_empty(),
+        ),
+        Action::Remove { .. } | Action::RemoveEmpty { .. } => (ChangeKind::Deleted, true),
+    };
+    record(transaction, write, kind, current.as_ref(), *version)?;
+    let body = match &write.action {
+        Action::Create { content, .. } | Action::Replace { content, .. } => Arc::clone(&content.body),
+        Action::Remove { .. } | Action::RemoveEmpty { .. } => {
+            current.map(|current| current.body).unwrap_or_default().into()
+        }
+    };
+    Ok(Outcome::Changed(
+        Arc::new(Change {
+            version: *version,
+            key: write.key.clone(),
+            kind,
+            body,
+            was: write.was.clone(),
+        }),
+        cleanup,
+    ))
+}
+
+fn current(transaction: &Transaction<'_>, key: &Key) -> rusqlite::Result<Option<Current>> {
+    transaction
+        .prepare_cached(
+            "SELECT id, version, body FROM objects WHERE resource = ?1 AND namespace = ?2 AND name = ?3",
+        )?
+        .query_row((&*key.resource, &*key.namespace, &*key.name), |row| {
+            Ok(Current {
+                id: row.get(0)?,
+                version: row.get(1)?,
+                body: row.get(2)?,
+            })
+        })
+        .optional()
+}
+
+fn refusal(
+    transaction: &Transaction<'_>,
+    write: &Write,
+    current: Option<&Current>,
+) -> rusqlite::Result<Option<StoreError>> {
+    let expected = match &write.action {
+        Action::Create { .. } if current.is_some() => return Ok(Some(StoreError::Exists)),
+        Action::Create { .. } => return namespace_refusal(transaction, &write.key.namespace),
+        Action::Replace { expected, .. } | Action::Remove { expected } | Action::RemoveEmpty { expected } => {
+            *expected
+        }
+    };
+    let Some(current) = current else {
+        return Ok(Some(StoreError::Missing));
+    };
+    if current.version != expected {
+        return Ok(Some(StoreError::Conflict));
+    }
+    if matches!(write.action, Action::RemoveEmpty { .. }) {
+        let filled = transaction
+            .prepare_cached("SELECT 1 FROM objects WHERE namespace = ?1 LIMIT 1")?
+            .exists([&*write.key.name])?;
+        return Ok(filled.then_some(StoreError::NotEmpty));
+    }
+    Ok(None)
+}
+
+/// Nothing is created in a namespace that is missing or being deleted.
+fn namespace_refusal(transaction: &Transaction<'_>, namespace: &str) -> rusqlite::Result<Option<StoreError>> {
+    if namespace.is_empty() {
+        return Ok(None);
+    }
+    let deleting: Option<bool> = transaction
+        .prepare_cached(
+            "SELECT deleting FROM objects WHERE resource = 'namespaces' AND namespace = '' AND name = ?1",
+        )?
+        .query_row([namespace], |row| row.get(0))
+        .optional()?;
+    Ok(match deleting {
+        None => Some(StoreError::NamespaceMissing),
+        Some(true) => Some(StoreError::NamespaceTerminating),
+        Some(false) => None,
+    })
+}
+
+fn insert(
+    transaction: &Transaction<'_>,
+    key: &Key,
+    uid: &str,
+    content: &Content,
+    version: u64,
+) -> rusqlite::Result<()> {
+    let id = transaction
+        .prepare_cached(
+            "INSERT INTO objects (resource, namespace, name, uid, version, deleting, body)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
+        )?
+        .insert((
+            &*key.resource,
+            &*key.namespace,
+            &*key.name,
+            uid,
+            version,
+            content.deleting,
+            &*content.body,
+        ))?;
+    own(transaction, id, &content.owners)
+}
+
+fn replace(transaction: &Transaction<'_>, id: i64, content: &Content, version: u64) -> rusqlite::Result<()> {
+    transaction
+        .prepare_cached("UPDATE objects SET version = ?2, deleting = ?3, body = ?4 WHERE id = ?1")?
+        .execute((id, version, content.deleting, &*content.body))?;
+    transaction
+        .prepare_cached("DELETE FROM owners WHERE object = ?1")?
+        .execute([id])?;
+    own(transaction, id, &content.owners)
+}
+
+fn own(transaction: &Transaction<'_>, id: i64, owners: &[String]) -> rusqlite::Result<()> {
+    for owner in owners {
+        transaction
+            .prepare_cached("INSERT OR IGNORE INTO owners (owner, object) VALUES (?1, ?2)")?
+            .execute((owner, id))?;
+    }
+    Ok(())
+}
+
+fn record(
+    transaction: &Transaction<'_>,
+    write: &Write,
+    kind: ChangeKind,
+    previous: Option<&Current>,
+    version: u64,
+) -> rusqlite::Result<()> {
+    let key = &write.key;
+    transaction
+        .prepare_cached(
+            "INSERT INTO changes (version, resource, namespace, name, kind, previous, previous_version, was)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
+        )?
+        .execute((
+            version,
+            &*key.resource,
+            &*key.namespace,
+            &*key.name,
+            kind.code(),
+            previous.map(|previous| &*previous.body),
+            previous.map(|previous| previous.version),
+            write.was.as_deref(),
+        ))?;
+    let mut audit = write.audit.clone();
+    audit.resource_version = version.to_string();
+    let event = serde_json::to_string(&audit).unwrap_or_default();
+    transaction
+        .prepare_cached("INSERT INTO outbox (event) VALUES (?1)")?
+        .execute([event])?;
+    Ok(())
+}

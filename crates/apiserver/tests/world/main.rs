@@ -1,0 +1,9 @@
+//! The server as its users see it: kube's client and plain HTTP, over a real file.
+
+mod access;
+mod deletion;
+mod durability;
+mod objects;
+mod support;
+mod surface;
+mod watching;
