@@ -239,11 +239,11 @@ fn plain_object(value: Value) -> Value {
             other => other,
         }
     }
-    if value.is_object() {
-        without_nulls(value)
+    without_nulls(if value.is_object() {
+        value
     } else {
-        json!({"value": without_nulls(value)})
-    }
+        json!({"value": value})
+    })
 }
 
 proptest! {

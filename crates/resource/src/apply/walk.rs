@@ -19,8 +19,7 @@ pub(super) fn field_set(node: &Node, value: &Value) -> FieldSet {
             for (name, member) in members {
                 let mut child = field_set(node.member(name), member);
                 let is_named = node.properties.contains_key(name);
-                child.member |=
-                    !is_named || member.is_null() || member.as_object().is_some_and(Map::is_empty);
+                child.member |= !is_named || is_empty(member);
                 out.attach(fields::field(name), child);
             }
         }
@@ -34,6 +33,17 @@ pub(super) fn field_set(node: &Node, value: &Value) -> FieldSet {
         (Shape::Map | Shape::Set | Shape::Keyed(_), _) => {}
     }
     out
+}
+
+/// What has no leaf of its own. Kubernetes does not count an empty list that merges by element; then applying it again
+/// would not settle.
+fn is_empty(value: &Value) -> bool {
+    match value {
+        Value::Null => true,
+        Value::Array(elements) => elements.is_empty(),
+        Value::Object(members) => members.is_empty(),
+        Value::Bool(_) | Value::Number(_) | Value::String(_) => false,
+    }
 }
 
 /// The fields that differ between two values.
