@@ -1,0 +1,13 @@
+//! The transformer of the Llama and Qwen families: its shape, its weights and a forward pass over many sequences.
+
+mod attention;
+mod cache;
+mod config;
+mod forward;
+mod load;
+mod rope;
+
+pub(crate) use cache::Cache;
+pub(crate) use config::Config;
+pub(crate) use forward::{Pass, Segment};
+pub(crate) use load::Network;
