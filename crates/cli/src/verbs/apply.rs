@@ -1,0 +1,277 @@
+//! `stead apply`: makes the server's objects be what manifests say, by server-side apply.
+
+use std::time::Duration;
+
+use clap::{Arg, ArgAction, ArgMatches};
+use serde_json::Value;
+use stead_kernel::{
+    Error, Reason, Result,
+    command::{Format, Terminal as _},
+};
+use tokio::time::Instant;
+
+use super::{Call, Tally, manifests};
+use crate::{
+    report::{self, Causes, usage},
+    resource::{Discovery, Document, Resource, Schemas, hide_managed_fields, nearest, version, view},
+    server::{Api, Query},
+};
+
+/// As whom fields are managed.
+const MANAGER: &str = "stead";
+/// How long a kind may take to be served after its definition was applied.
+const ESTABLISH: Duration = Duration::from_secs(10);
+/// The pause between looks whether it is.
+const PAUSE: Duration = Duration::from_millis(100);
+
+pub(super) fn spec() -> clap::Command {
+    clap::Command::new("apply")
+        .about("Makes objects be what manifests say: stead apply -f FILE")
+        .args(manifests())
+        .mut_arg("filename", |argument| argument.required(true))
+        .arg(
+            Arg::new("dry-run")
+                .long("dry-run")
+                .action(ArgAction::SetTrue)
+                .help("Checks everything, changes nothing"),
+        )
+        .arg(
+            Arg::new("force-conflicts")
+                .long("force-conflicts")
+                .action(ArgAction::SetTrue)
+                .help("Takes over fields that others manage"),
+        )
+}
+
+pub(super) async fn run(matches: ArgMatches, call: Call) -> Result<()> {
+    let mut documents = call.documents(&matches).await?;
+    // What others stand in or are an instance of comes first.
+    documents.sort_by_key(|document| !matches!(document.kind(), "Namespace" | "CustomResourceDefinition"));
+    let api = call.api()?;
+    let mut query = Query::default();
+    query.set("fieldManager", MANAGER);
+    query.set("fieldValidation", "Strict");
+    if matches.get_flag("force-conflicts") {
+        query.set("force", "true");
+    }
+    let dry_run = matches.get_flag("dry-run");
+    if dry_run {
+        query.set("dryRun", "All");
+    }
+    let discovery = Discovery::load(&api).await?;
+    let mut apply = Apply {
+        api,
+        call: &call,
+        query,
+        dry_run,
+        discovery,
+        defined: None,
+        results: Vec::new(),
+    };
+    let mut tally = Tally::new(&call.screen, documents.len());
+    for document in &documents {
+        let result = apply.one(document).await;
+        tally.count(result.map_err(|error| placed(document, error)));
+    }
+    let results = std::mem::take(&mut apply.results);
+    if matches!(call.globals.format, Format::Json | Format::Yaml) && !results.is_empty() {
+        call.screen.print(&view(results, documents.len() > 1))?;
+    }
+    tally.end("applied")
+}
+
+struct Apply<'a> {
+    api: Api,
+    call: &'a Call,
+    query: Query,
+    dry_run: bool,
+    discovery: Discovery,
+    /// When a definition of a kind was last applied.
+    defined: Option<Instant>,
+    results: Vec<(Resource, Value)>,
+}
+
+impl Apply<'_> {
+    async fn one(&mut self, document: &Document) -> Result<()> {
+        let resource = self.resource(document).await?;
+        let object = self.placed_in_project(&resource, document)?;
+        let project = crate::resource::project(&object).unwrap_or_default().to_owned();
+        let path = resource.object(&project, document.name());
+        let before = self.api.find(&path).await?;
+        let applied = self
+            .api
+            .patch(&self.query.on(&path), "application/apply-patch+yaml", &object)
+            .await;
+        let after = match applied {
+            Ok(after) => after,
+            Err(error) => return Err(explain_unknown_fields(&self.api, &resource, document, error).await),
+        };
+        if document.kind() == "CustomResourceDefinition" && !self.dry_run {
+            self.defined = Some(Instant::now());
+        }
+        self.tell(&resource, before.as_ref(), after)
+    }
+
+    /// The kind that a document is of; one whose definition was only just applied is waited for.
+    async fn resource(&mut self, document: &Document) -> Result<Resource> {
+        loop {
+            match self
+                .discovery
+                .of_manifest(document.api_version(), document.kind())
+            {
+                Ok(resource) => return Ok(resource.clone()),
+                Err(error) => {
+                    if self.defined.is_none_or(|since| since.elapsed() > ESTABLISH) {
+                        return Err(error);
+                    }
+                }
+            }
+            tokio::time::sleep(PAUSE).await;
+            self.discovery = Discovery::load(&self.api).await?;
+        }
+    }
+
+    /// The object with the project that it goes to.
+    fn placed_in_project(&self, resource: &Resource, document: &Document) -> Result<Value> {
+        let mut object = document.value.clone();
+        let globals = &self.call.globals;
+        let Some(metadata) = object.get_mut("metadata").and_then(Value::as_object_mut) else {
+            return Ok(object);
+        };
+        if !resource.namespaced {
+            metadata.remove("namespace");
+            return Ok(object);
+        }
+        let own = metadata
+            .get("namespace")
+            .and_then(Value::as_str)
+            .filter(|own| !own.is_empty());
+        match own {
+            Some(own) if globals.project_named && own != globals.project => Err(usage(format!(
+                "{} is in project {own}, not in {} as -n says",
+                document.place(),
+                globals.project
+            ))),
+            Some(_) => Ok(object),
+            None => {
+                metadata.insert("namespace".into(), globals.project.as_str().into());
+                Ok(object)
+            }
+        }
+    }
+
+    fn tell(&mut self, resource: &Resource, before: Option<&Value>, mut after: Value) -> Result<()> {
+        let done = match before {
+            None => "created",
+            Some(before) if self.is_same(before, &after) => "unchanged",
+            Some(_) => "configured",
+        };
+        let name = format!("{}/{}", resource.label(), crate::resource::name(&after));
+        hide_managed_fields(&mut after);
+        self.results.push((resource.clone(), after));
+        let dry_run = if self.dry_run { " (dry run)" } else { "" };
+        match self.call.globals.format {
+            Format::Table | Format::Wide => self.call.screen.write(&format!("{name} {done}{dry_run}\n")),
+            Format::Name => self.call.screen.write(&format!("{name}\n")),
+            Format::Json | Format::Yaml => Ok(()),
+        }
+    }
+
+    fn is_same(&self, before: &Value, after: &Value) -> bool {
+        if !self.dry_run {
+            return version(before) == version(after);
+        }
+        let content = |object: &Value| {
+            let mut object = object.clone();
+            hide_managed_fields(&mut object);
+            if let Some(metadata) = object.get_mut("metadata").and_then(Value::as_object_mut) {
+                metadata.remove("resourceVersion");
+                metadata.remove("generation");
+            }
+            object
+        };
+        content(before) == content(after)
+    }
+}
+
+/// An error with the place of the document that it is about.
+fn placed(document: &Document, error: Error) -> Error {
+    let names_place = error.message().contains(&document.place()) || report::is_usage(&error);
+    if names_place {
+        return error;
+    }
+    report::within(&document.place(), &error)
+}
+
+/// The paths in `unknown field "spec.typ"`.
+fn unknown_fields(text: &str) -> Vec<String> {
+    let mut paths: Vec<String> = Vec::new();
+    for after in text.split("unknown field \"").skip(1) {
+        let Some((path, _)) = after.split_once('"') else {
+            continue;
+        };
+        if !paths.iter().any(|known| known == path) {
+            paths.push(path.trim_start_matches('.').to_owned());
+        }
+    }
+    paths
+}
+
+/// Adds to an error about unknown fields what they may have meant.
+async fn explain_unknown_fields(api: &Api, resource: &Resource, document: &Document, error: Error) -> Error {
+    let paths = unknown_fields(&error.full_message());
+    if error.reason() != Reason::Invalid || paths.is_empty() {
+        return error;
+    }
+    let schemas = Schemas::load(api, resource).await.ok();
+    let mut lines = Vec::new();
+    for path in &paths {
+        let similar = schemas
+            .as_ref()
+            .and_then(|schemas| similar_field(schemas, resource, path));
+        lines.push(match similar {
+            Some(similar) => format!("{path}: there is no such field, did you mean {similar:?}?"),
+            None => format!("{path}: there is no such field"),
+        });
+    }
+    let parent = paths
+        .first()
+        .and_then(|path| path.rsplit_once('.'))
+        .map_or("", |(parent, _)| parent);
+    let parent: String = parent.split('[').next().unwrap_or_default().into();
+    let place = if parent.is_empty() {
+        resource.singular.clone()
+    } else {
+        format!("{}.{parent}", resource.singular)
+    };
+    let count = if paths.len() == 1 {
+        "an unknown field"
+    } else {
+        "unknown fields"
+    };
+    Error::invalid(format!("{} {:?} has {count}", document.kind(), document.name()))
+        .because(Causes(lines))
+        .hint(format!("the fields there are: stead explain {place}"))
+}
+
+fn similar_field(schemas: &Schemas, resource: &Resource, path: &str) -> Option<String> {
+    let (parent, last) = path.rsplit_once('.').unwrap_or(("", path));
+    let mut field = schemas.kind(resource)?;
+    for name in parent.split('.').filter(|name| !name.is_empty()) {
+        field = field.field(name.split('[').next().unwrap_or(name))?;
+    }
+    let names: Vec<&str> = field.fields().into_iter().map(|(name, _)| name).collect();
+    nearest(last, names.iter().copied()).map(str::to_owned)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn unknown_fields_are_found_in_every_form() {
+        let text = "strict decoding error: unknown field \"spec.typ\", unknown field \".spec.targets[0].x\", unknown field \"spec.typ\"";
+        assert_eq!(unknown_fields(text), ["spec.typ", "spec.targets[0].x"]);
+        assert!(unknown_fields("unknown field \"").is_empty());
+    }
+}
