@@ -1,4 +1,7 @@
-//! How `/api/*` answers errors. Other dialects render the same [`Error`](crate::Error) in their own way.
+//! How `/api/*` answers errors, and what every request carries. Other dialects render the same
+//! [`Error`](crate::Error) in their own way.
+
+use std::net::SocketAddr;
 
 use axum::{
     Json,
@@ -8,6 +11,15 @@ use axum::{
 use serde_json::json;
 
 use crate::{Error, Reason};
+
+/// Over which connection a request came; in the extensions of every request from outside.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Connection {
+    /// The other end.
+    pub peer: SocketAddr,
+    /// Whether the connection is encrypted.
+    pub tls: bool,
+}
 
 /// The HTTP status that each reason has on every surface that has no rule of its own.
 pub const fn status(reason: Reason) -> StatusCode {

@@ -12,5 +12,7 @@ mod outbound;
 
 pub use certificate::{Authority, install_crypto_provider};
 pub use exec::SystemExec;
-pub use listen::{Connection, raise_open_files, serve};
+pub use listen::{raise_open_files, serve};
 pub use outbound::{OutboundClient, OutboundOptions, ProxySettings};
+/// What [`serve`] puts into the extensions of every request.
+pub use stead_kernel::http::Connection;

@@ -1,3 +1,5 @@
+use std::net::SocketAddr;
+
 use axum::{extract::Request, routing::get};
 use bytes::Bytes;
 use futures::future::join_all;
@@ -7,7 +9,7 @@ use rustls::{
     ClientConfig, RootCertStore,
     pki_types::{CertificateDer, ServerName, pem::PemObject},
 };
-use stead_kernel::SystemClock;
+use stead_kernel::{SystemClock, http::Connection};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
