@@ -44,8 +44,14 @@ pub(crate) struct Resolved {
 /// The flags that set configuration, shared by `up` and `config`.
 pub(crate) fn arguments() -> Vec<Arg> {
     vec![
-        Arg::new("listen").long("listen").value_name("ADDRESS").help("Where to listen [default: 127.0.0.1:7832]"),
-        Arg::new("config").long("config").value_name("FILE").help("The configuration file [default: DATA/config.yaml]"),
+        Arg::new("listen")
+            .long("listen")
+            .value_name("ADDRESS")
+            .help("Where to listen [default: 127.0.0.1:7832]"),
+        Arg::new("config")
+            .long("config")
+            .value_name("FILE")
+            .help("The configuration file [default: DATA/config.yaml]"),
         Arg::new("set")
             .long("set")
             .value_name("NAME=VALUE")
@@ -71,14 +77,24 @@ pub(crate) fn resolve(data: &Path, environment: &Environment, flags: &ArgMatches
     layers.file(&file_path(data, environment, flags))?;
     layers.environment(environment)?;
     layers.flags(flags)?;
-    layers.put("data", Value::from(data.to_string_lossy()), data_source(environment, data))?;
+    layers.put(
+        "data",
+        Value::from(data.to_string_lossy()),
+        data_source(environment, data),
+    )?;
     layers.finish()
 }
 
 /// The configuration file, and whether someone asked for it by name.
 fn file_path(data: &Path, environment: &Environment, flags: &ArgMatches) -> (PathBuf, bool) {
-    let named = flags.get_one::<String>("config").map(String::as_str).or_else(|| environment.get("STEAD_CONFIG"));
-    named.map_or_else(|| (data.join("config.yaml"), false), |path| (PathBuf::from(path), true))
+    let named = flags
+        .get_one::<String>("config")
+        .map(String::as_str)
+        .or_else(|| environment.get("STEAD_CONFIG"));
+    named.map_or_else(
+        || (data.join("config.yaml"), false),
+        |path| (PathBuf::from(path), true),
+    )
 }
 
 fn data_source(environment: &Environment, data: &Path) -> Source {
@@ -97,7 +113,12 @@ impl Layers {
         let defaults = serde_json::to_value(Settings::default())
             .map_err(|error| Error::internal("the default settings have no JSON form").because(error))?;
         let fields = defaults.as_object().cloned().unwrap_or_default();
-        Ok(Self(fields.into_iter().map(|(name, value)| (name, value, Source::Default)).collect()))
+        Ok(Self(
+            fields
+                .into_iter()
+                .map(|(name, value)| (name, value, Source::Default))
+                .collect(),
+        ))
     }
 
     fn put(&mut self, name: &str, value: Value, source: Source) -> Result<()> {
@@ -111,11 +132,21 @@ impl Layers {
 
     /// A value that came as text takes the shape of the default.
     fn put_text(&mut self, name: &str, text: &str, source: Source) -> Result<()> {
-        let shape = self.0.iter().find(|(known, ..)| known == name).map(|(_, value, _)| value.clone());
+        let shape = self
+            .0
+            .iter()
+            .find(|(known, ..)| known == name)
+            .map(|(_, value, _)| value.clone());
         let value = match shape {
-            Some(Value::Bool(_)) => text.parse().map(Value::Bool).unwrap_or_else(|_| Value::from(text)),
-            Some(Value::Number(_)) => text.parse::<u64>().map_or_else(|_| Value::from(text), Value::from),
-            Some(Value::Array(_)) => text.split(',').map(str::trim).filter(|item| !item.is_empty()).collect(),
+            Some(Value::Bool(_)) => text.parse().map_or_else(|_| Value::from(text), Value::Bool),
+            Some(Value::Number(_)) => text
+                .parse::<u64>()
+                .map_or_else(|_| Value::from(text), Value::from),
+            Some(Value::Array(_)) => text
+                .split(',')
+                .map(str::trim)
+                .filter(|item| !item.is_empty())
+                .collect(),
             _ => Value::from(text),
         };
         self.put(name, value, source)
@@ -126,14 +157,22 @@ impl Layers {
             Ok(text) => text,
             Err(error) if error.kind() == std::io::ErrorKind::NotFound && !required => return Ok(()),
             Err(error) => {
-                return Err(Error::invalid(format!("cannot read the configuration file {}", path.display()))
-                    .because(error));
+                return Err(
+                    Error::invalid(format!("cannot read the configuration file {}", path.display()))
+                        .because(error),
+                );
             }
         };
         let values: Map<String, Value> = serde_saphyr::from_str(&text).map_err(|error| {
-            Error::invalid(format!("the configuration file {} is not a YAML mapping", path.display())).because(error)
+            Error::invalid(format!(
+                "the configuration file {} is not a YAML mapping",
+                path.display()
+            ))
+            .because(error)
         })?;
-        values.into_iter().try_for_each(|(name, value)| self.put(&name, value, Source::File(path.clone())))
+        values
+            .into_iter()
+            .try_for_each(|(name, value)| self.put(&name, value, Source::File(path.clone())))
     }
 
     fn environment(&mut self, environment: &Environment) -> Result<()> {
@@ -158,10 +197,18 @@ impl Layers {
             self.put_text("listen", listen, Source::Flag("--listen".into()))?;
         }
         if flags.get_flag("no-discover") {
-            self.put("discover", Value::Bool(false), Source::Flag("--no-discover".into()))?;
+            self.put(
+                "discover",
+                Value::Bool(false),
+                Source::Flag("--no-discover".into()),
+            )?;
         }
         if flags.get_flag("no-default-model") {
-            self.put("defaultModel", Value::Bool(false), Source::Flag("--no-default-model".into()))?;
+            self.put(
+                "defaultModel",
+                Value::Bool(false),
+                Source::Flag("--no-default-model".into()),
+            )?;
         }
         Ok(())
     }
@@ -175,13 +222,22 @@ impl Layers {
                 fields.insert(name.clone(), value.clone());
             }
             if let Err(error) = serde_json::from_value::<Settings>(probe) {
-                return Err(Error::invalid(format!("{name} = {value} from {source} is not valid")).because(error));
+                return Err(
+                    Error::invalid(format!("{name} = {value} from {source} is not valid")).because(error),
+                );
             }
         }
-        let whole: Map<String, Value> = self.0.iter().map(|(name, value, _)| (name.clone(), value.clone())).collect();
+        let whole: Map<String, Value> = self
+            .0
+            .iter()
+            .map(|(name, value, _)| (name.clone(), value.clone()))
+            .collect();
         let settings = serde_json::from_value(Value::Object(whole))
             .map_err(|error| Error::invalid("the settings do not fit together").because(error))?;
-        Ok(Resolved { settings, values: self.0 })
+        Ok(Resolved {
+            settings,
+            values: self.0,
+        })
     }
 }
 
@@ -202,23 +258,42 @@ mod tests {
     use super::*;
 
     fn flags(words: &[&str]) -> ArgMatches {
-        clap::Command::new("up").no_binary_name(true).args(arguments()).get_matches_from(words)
+        clap::Command::new("up")
+            .no_binary_name(true)
+            .args(arguments())
+            .get_matches_from(words)
     }
 
     fn source_of(resolved: &Resolved, name: &str) -> String {
-        resolved.values.iter().find(|(known, ..)| known == name).unwrap().2.to_string()
+        resolved
+            .values
+            .iter()
+            .find(|(known, ..)| known == name)
+            .unwrap()
+            .2
+            .to_string()
     }
 
     #[test]
     fn a_flag_beats_the_environment_which_beats_the_file() {
         let folder = tempfile::tempdir().unwrap();
-        std::fs::write(folder.path().join("config.yaml"), "bodyLimit: 1\nretentionDays: 2\nhosts: [a]\n").unwrap();
+        std::fs::write(
+            folder.path().join("config.yaml"),
+            "bodyLimit: 1\nretentionDays: 2\nhosts: [a]\n",
+        )
+        .unwrap();
         let environment = Environment::of(&[("STEAD_BODY_LIMIT", "3"), ("STEAD_RETENTION_DAYS", "4")]);
         let resolved = resolve(folder.path(), &environment, &flags(&["--set", "bodyLimit=5"])).unwrap();
-        assert_eq!((resolved.settings.body_limit, resolved.settings.retention_days), (5, 4));
+        assert_eq!(
+            (resolved.settings.body_limit, resolved.settings.retention_days),
+            (5, 4)
+        );
         assert_eq!(resolved.settings.hosts, ["a"]);
         assert_eq!(source_of(&resolved, "bodyLimit"), "flag --set");
-        assert_eq!(source_of(&resolved, "retentionDays"), "environment STEAD_RETENTION_DAYS");
+        assert_eq!(
+            source_of(&resolved, "retentionDays"),
+            "environment STEAD_RETENTION_DAYS"
+        );
         assert_eq!(source_of(&resolved, "capture"), "default");
     }
 
@@ -228,8 +303,16 @@ mod tests {
         let none = Environment::of(&[]);
         let error = resolve(folder.path(), &none, &flags(&["--set", "bodylimit=5"])).unwrap_err();
         assert_eq!(error.message(), "unknown setting \"bodylimit\" in flag --set");
-        let error = resolve(folder.path(), &Environment::of(&[("STEAD_LISTEN", "here")]), &flags(&[])).unwrap_err();
-        assert_eq!(error.message(), "listen = \"here\" from environment STEAD_LISTEN is not valid");
+        let error = resolve(
+            folder.path(),
+            &Environment::of(&[("STEAD_LISTEN", "here")]),
+            &flags(&[]),
+        )
+        .unwrap_err();
+        assert_eq!(
+            error.message(),
+            "listen = \"here\" from environment STEAD_LISTEN is not valid"
+        );
         let error = resolve(folder.path(), &none, &flags(&["--config", "/nowhere.yaml"])).unwrap_err();
         assert!(error.message().contains("/nowhere.yaml"), "{error}");
     }

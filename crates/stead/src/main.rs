@@ -16,7 +16,10 @@ fn main() -> ExitCode {
 fn program() -> stead_cli::Program {
     let environment = environment::Environment::read();
     stead_cli::Program {
-        commands: modules::all().into_iter().flat_map(|module| module.commands).collect(),
+        commands: modules::all()
+            .into_iter()
+            .flat_map(|module| module.commands)
+            .collect(),
         local: commands::all(),
         environment: environment.cli(),
         exec: std::sync::Arc::new(stead_net::SystemExec),

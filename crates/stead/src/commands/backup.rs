@@ -3,6 +3,7 @@
 //! The databases are copied while the server runs: SQLite gives each copy one point in time.
 
 use std::{
+    fmt::Write as _,
     fs,
     io::Read,
     os::unix::fs::{DirBuilderExt, PermissionsExt},
@@ -55,8 +56,12 @@ fn run(matches: ArgMatches, local: Local) -> BoxFuture<'static, Result<()>> {
         let target = PathBuf::from(matches.get_one::<String>("folder").cloned().unwrap_or_default());
         let data = DataDir::new(local.data.clone());
         let job = tokio::task::spawn_blocking(move || backup(&data, &target).map(|count| (count, target)));
-        let (count, target) = job.await.map_err(|error| Error::internal("the copy broke off").because(error))??;
-        local.terminal.note(&format!("{count} files copied to {}", target.display()));
+        let (count, target) = job
+            .await
+            .map_err(|error| Error::internal("the copy broke off").because(error))??;
+        local
+            .terminal
+            .note(&format!("{count} files copied to {}", target.display()));
         Ok(())
     }
     .boxed()
@@ -65,8 +70,10 @@ fn run(matches: ArgMatches, local: Local) -> BoxFuture<'static, Result<()>> {
 /// Copies into a draft folder that takes its name only when it is whole.
 fn backup(data: &DataDir, target: &Path) -> Result<usize> {
     if !data.root().join("VERSION").exists() {
-        return Err(Error::not_found(format!("{} is no data folder of stead", data.root().display()))
-            .hint("name it with --data"));
+        return Err(
+            Error::not_found(format!("{} is no data folder of stead", data.root().display()))
+                .hint("name it with --data"),
+        );
     }
     if target.exists() {
         return Err(Error::conflict(format!("{} exists already", target.display())).hint("name a new folder"));
@@ -89,7 +96,10 @@ fn backup(data: &DataDir, target: &Path) -> Result<usize> {
 fn fill(data: &DataDir, draft: &Path) -> Result<usize> {
     let root = data.root();
     let mut files = Vec::new();
-    for database in [data.state(), data.records()].into_iter().chain(databases(&data.events())) {
+    for database in [data.state(), data.records()]
+        .into_iter()
+        .chain(databases(&data.events()))
+    {
         let relative = relative(root, &database);
         copy_database(&database, &draft.join(&relative))?;
         files.push(relative);
@@ -117,8 +127,12 @@ fn write_manifest(draft: &Path, files: Vec<PathBuf>) -> Result<()> {
         .into_iter()
         .map(|file| Ok((file.clone(), digest(&draft.join(&file))?)))
         .collect::<Result<_>>()?;
-    let manifest =
-        Manifest { version: VERSION.into(), layout: LAYOUT, made: SystemClock.now().to_string(), files };
+    let manifest = Manifest {
+        version: VERSION.into(),
+        layout: LAYOUT,
+        made: SystemClock.now().to_string(),
+        files,
+    };
     let text = serde_json::to_string_pretty(&manifest)
         .map_err(|error| Error::internal("the manifest has no JSON form").because(error))?;
     let path = draft.join(MANIFEST);
@@ -128,12 +142,17 @@ fn write_manifest(draft: &Path, files: Vec<PathBuf>) -> Result<()> {
 /// One point in time of a database that others may be writing.
 fn copy_database(from: &Path, to: &Path) -> Result<()> {
     create(to.parent().unwrap_or(to))?;
-    let broken = |error| Error::unavailable(format!("cannot copy the database {}", from.display())).because(error);
+    let broken =
+        |error| Error::unavailable(format!("cannot copy the database {}", from.display())).because(error);
     let source = Connection::open_with_flags(from, OpenFlags::SQLITE_OPEN_READ_WRITE).map_err(broken)?;
-    source.busy_timeout(std::time::Duration::from_secs(10)).map_err(broken)?;
+    source
+        .busy_timeout(std::time::Duration::from_secs(10))
+        .map_err(broken)?;
     let mut copy = Connection::open(to).map_err(broken)?;
     let backup = rusqlite::backup::Backup::new(&source, &mut copy).map_err(broken)?;
-    backup.run_to_completion(1_000, std::time::Duration::ZERO, None).map_err(broken)?;
+    backup
+        .run_to_completion(1_000, std::time::Duration::ZERO, None)
+        .map_err(broken)?;
     drop(backup);
     restrict(to)
 }
@@ -149,16 +168,26 @@ fn restrict(path: &Path) -> Result<()> {
 }
 
 pub(super) fn create(folder: &Path) -> Result<()> {
-    fs::DirBuilder::new().recursive(true).mode(0o700).create(folder).map_err(|error| failed(folder, error))
+    fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(folder)
+        .map_err(|error| failed(folder, error))
 }
 
 fn databases(folder: &Path) -> Vec<PathBuf> {
-    plain_files(folder).into_iter().filter(|file| file.extension().is_some_and(|end| end == "db")).collect()
+    plain_files(folder)
+        .into_iter()
+        .filter(|file| file.extension().is_some_and(|end| end == "db"))
+        .collect()
 }
 
 fn plain_files(folder: &Path) -> Vec<PathBuf> {
     let entries = fs::read_dir(folder).into_iter().flatten().flatten();
-    let mut files: Vec<PathBuf> = entries.map(|entry| entry.path()).filter(|path| path.is_file()).collect();
+    let mut files: Vec<PathBuf> = entries
+        .map(|entry| entry.path())
+        .filter(|path| path.is_file())
+        .collect();
     files.sort();
     files
 }
@@ -173,10 +202,16 @@ pub(super) fn digest(path: &Path) -> Result<String> {
     let (mut hash, mut buffer) = (Sha256::new(), vec![0; 1 << 16]);
     loop {
         let count = file.read(&mut buffer).map_err(|error| failed(path, error))?;
-        let Some(part) = buffer.get(..count).filter(|part| !part.is_empty()) else { break };
+        let Some(part) = buffer.get(..count).filter(|part| !part.is_empty()) else {
+            break;
+        };
         hash.update(part);
     }
-    Ok(hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect())
+    let mut hex = String::with_capacity(64);
+    for byte in hash.finalize() {
+        let _ = write!(hex, "{byte:02x}");
+    }
+    Ok(hex)
 }
 
 pub(super) fn failed(path: &Path, error: std::io::Error) -> Error {

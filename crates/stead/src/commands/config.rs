@@ -13,7 +13,9 @@ use crate::{config, environment::Environment};
 
 /// `config view`.
 pub(super) fn command() -> LocalCommand {
-    let view = clap::Command::new("view").about("Shows every setting with its value and source").args(config::arguments());
+    let view = clap::Command::new("view")
+        .about("Shows every setting with its value and source")
+        .args(config::arguments());
     LocalCommand {
         spec: clap::Command::new("config")
             .about("Shows the configuration: flag > environment > file > default")
@@ -26,7 +28,9 @@ pub(super) fn command() -> LocalCommand {
 
 fn run(matches: ArgMatches, local: Local) -> BoxFuture<'static, Result<()>> {
     async move {
-        let Some(("view", flags)) = matches.subcommand() else { return Ok(()) };
+        let Some(("view", flags)) = matches.subcommand() else {
+            return Ok(());
+        };
         let resolved = config::resolve(&local.data, &Environment::read(), flags)?;
         local.terminal.print(&view(&resolved))
     }
@@ -46,8 +50,14 @@ fn view(resolved: &config::Resolved) -> View {
     };
     for (name, value, source) in &resolved.values {
         let text = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
-        view.rows.push(vec![name.clone(), text, source.to_string(), config::variable(name)]);
-        view.items.push(json!({"name": name, "value": value, "source": source.to_string()}));
+        view.rows.push(vec![
+            name.clone(),
+            text,
+            source.to_string(),
+            config::variable(name),
+        ]);
+        view.items
+            .push(json!({"name": name, "value": value, "source": source.to_string()}));
         view.names.push(name.clone());
     }
     view

@@ -20,7 +20,8 @@ const LOW_DISK: u64 = 2 << 30;
 /// `doctor`.
 pub(super) fn command() -> LocalCommand {
     LocalCommand {
-        spec: clap::Command::new("doctor").about("Checks this machine and the data folder, and says what is wrong"),
+        spec: clap::Command::new("doctor")
+            .about("Checks this machine and the data folder, and says what is wrong"),
         run,
     }
 }
@@ -56,9 +57,16 @@ fn run(_matches: ArgMatches, local: Local) -> BoxFuture<'static, Result<()>> {
             .await
             .map_err(|error| Error::internal("a check broke off").because(error))?;
         local.terminal.print(&view(&checks))?;
-        match checks.iter().filter(|check| check.verdict == Verdict::Bad).count() {
+        match checks
+            .iter()
+            .filter(|check| check.verdict == Verdict::Bad)
+            .count()
+        {
             0 => Ok(()),
-            bad => Err(Error::unavailable(format!("{bad} of {} checks found something wrong", checks.len()))),
+            bad => Err(Error::unavailable(format!(
+                "{bad} of {} checks found something wrong",
+                checks.len()
+            ))),
         }
     }
     .boxed()
@@ -70,22 +78,39 @@ fn all(root: &Path) -> Vec<Check> {
     if root.exists() {
         checks.push(server_check(root));
         checks.extend(key_files(&data));
-        let events = fs::read_dir(data.events()).into_iter().flatten().flatten().map(|entry| entry.path());
+        let events = fs::read_dir(data.events())
+            .into_iter()
+            .flatten()
+            .flatten()
+            .map(|entry| entry.path());
         let events = events.filter(|path| path.extension().is_some_and(|end| end == "db"));
-        checks.extend([data.state(), data.records()].into_iter().chain(events).map(|path| database(&path)));
+        checks.extend(
+            [data.state(), data.records()]
+                .into_iter()
+                .chain(events)
+                .map(|path| database(&path)),
+        );
     }
     checks
 }
 
 fn check(name: impl Into<String>, verdict: Verdict, detail: impl Into<String>) -> Check {
-    Check { name: name.into(), verdict, detail: detail.into() }
+    Check {
+        name: name.into(),
+        verdict,
+        detail: detail.into(),
+    }
 }
 
 fn processor() -> Check {
     let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
     #[cfg(target_arch = "x86_64")]
     if !std::arch::is_x86_feature_detected!("avx2") {
-        return check("processor", Verdict::Warning, format!("{cores} cores without AVX2: the embedded engine is slow"));
+        return check(
+            "processor",
+            Verdict::Warning,
+            format!("{cores} cores without AVX2: the embedded engine is slow"),
+        );
     }
     check("processor", Verdict::Good, format!("{cores} cores"))
 }
@@ -93,9 +118,11 @@ fn processor() -> Check {
 fn disk(root: &Path) -> Check {
     let existing = root.ancestors().find(|folder| folder.exists()).unwrap_or(root);
     match server::free_bytes(existing) {
-        Some(free) if free < LOW_DISK => {
-            check("disk", Verdict::Warning, format!("{} MiB free, less than {} MiB", free >> 20, LOW_DISK >> 20))
-        }
+        Some(free) if free < LOW_DISK => check(
+            "disk",
+            Verdict::Warning,
+            format!("{} MiB free, less than {} MiB", free >> 20, LOW_DISK >> 20),
+        ),
         Some(free) => check("disk", Verdict::Good, format!("{} MiB free", free >> 20)),
         None => check("disk", Verdict::Warning, "cannot tell how much is free"),
     }
@@ -104,26 +131,51 @@ fn disk(root: &Path) -> Check {
 fn folder_check(root: &Path) -> Check {
     let name = "data folder";
     let Ok(metadata) = fs::metadata(root) else {
-        return check(name, Verdict::Good, format!("{} does not exist yet; stead up makes it", root.display()));
+        return check(
+            name,
+            Verdict::Good,
+            format!("{} does not exist yet; stead up makes it", root.display()),
+        );
     };
     let me = rustix::process::geteuid().as_raw();
     if metadata.uid() != me {
-        let detail = format!("{} belongs to user {}, you are {me}", root.display(), metadata.uid());
+        let detail = format!(
+            "{} belongs to user {}, you are {me}",
+            root.display(),
+            metadata.uid()
+        );
         return check(name, Verdict::Bad, detail);
     }
     match fs::read_to_string(root.join("VERSION")) {
-        Ok(text) if text.trim().parse::<u32>().is_ok_and(|layout| layout <= folder::LAYOUT) => {
+        Ok(text)
+            if text
+                .trim()
+                .parse::<u32>()
+                .is_ok_and(|layout| layout <= folder::LAYOUT) =>
+        {
             check(name, Verdict::Good, root.display().to_string())
         }
-        Ok(text) => check(name, Verdict::Bad, format!("layout {} is not known to this version", text.trim())),
-        Err(_) => check(name, Verdict::Warning, format!("{} holds no layout number: never started?", root.display())),
+        Ok(text) => check(
+            name,
+            Verdict::Bad,
+            format!("layout {} is not known to this version", text.trim()),
+        ),
+        Err(_) => check(
+            name,
+            Verdict::Warning,
+            format!("{} holds no layout number: never started?", root.display()),
+        ),
     }
 }
 
 fn server_check(root: &Path) -> Check {
     match folder::holder(root) {
         Some(process) => check("server", Verdict::Good, format!("runs as process {process}")),
-        None => check("server", Verdict::Warning, "does not run; start it with: stead up"),
+        None => check(
+            "server",
+            Verdict::Warning,
+            "does not run; start it with: stead up",
+        ),
     }
 }
 
@@ -134,8 +186,12 @@ fn key_files(data: &DataDir) -> Vec<Check> {
         let name = entry.file_name().to_string_lossy().into_owned();
         let Ok(metadata) = entry.metadata() else { continue };
         let open = metadata.mode() & 0o077 != 0;
-        if !name.ends_with(".crt") && open {
-            let detail = format!("others may read it (mode {:o}); run: chmod 600 {}", metadata.mode() & 0o777, entry.path().display());
+        if open && entry.path().extension().is_none_or(|end| end != "crt") {
+            let detail = format!(
+                "others may read it (mode {:o}); run: chmod 600 {}",
+                metadata.mode() & 0o777,
+                entry.path().display()
+            );
             checks.push(check(format!("keys/{name}"), Verdict::Bad, detail));
         }
     }
@@ -146,7 +202,10 @@ fn key_files(data: &DataDir) -> Vec<Check> {
 }
 
 fn database(path: &Path) -> Check {
-    let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+    let name = path
+        .file_name()
+        .map(|name| name.to_string_lossy().into_owned())
+        .unwrap_or_default();
     if !path.exists() {
         return check(name, Verdict::Warning, "is not there yet");
     }
@@ -154,8 +213,16 @@ fn database(path: &Path) -> Check {
         .and_then(|database| database.query_row("PRAGMA quick_check(1)", [], |row| row.get::<_, String>(0)));
     match verdict {
         Ok(text) if text == "ok" => check(name, Verdict::Good, "intact"),
-        Ok(text) => check(name, Verdict::Bad, format!("{text}; restore a backup into another folder")),
-        Err(error) => check(name, Verdict::Bad, format!("{error}; restore a backup into another folder")),
+        Ok(text) => check(
+            name,
+            Verdict::Bad,
+            format!("{text}; restore a backup into another folder"),
+        ),
+        Err(error) => check(
+            name,
+            Verdict::Bad,
+            format!("{error}; restore a backup into another folder"),
+        ),
     }
 }
 
@@ -166,8 +233,13 @@ fn view(checks: &[Check]) -> View {
         ..View::default()
     };
     for check in checks {
-        view.rows.push(vec![check.name.clone(), check.verdict.as_str().into(), check.detail.clone()]);
-        view.items.push(json!({"check": check.name, "status": check.verdict.as_str(), "detail": check.detail}));
+        view.rows.push(vec![
+            check.name.clone(),
+            check.verdict.as_str().into(),
+            check.detail.clone(),
+        ]);
+        view.items
+            .push(json!({"check": check.name, "status": check.verdict.as_str(), "detail": check.detail}));
         view.names.push(check.name.clone());
     }
     view

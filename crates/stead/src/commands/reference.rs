@@ -1,10 +1,6 @@
 //! `stead reference FOLDER`: the reference manual, from the code itself. Hidden: `cargo xtask docs` calls it.
 
-use std::{
-    fmt::Write as _,
-    fs,
-    path::PathBuf,
-};
+use std::{fmt::Write as _, fs, path::PathBuf};
 
 use clap::{Arg, ArgMatches};
 use futures::{FutureExt, future::BoxFuture};
@@ -32,7 +28,8 @@ fn run(matches: ArgMatches, _local: Local) -> BoxFuture<'static, Result<()>> {
             fs::write(folder.join(name), text)
                 .map_err(|error| Error::unavailable(format!("cannot write {name}")).because(error))
         };
-        fs::create_dir_all(&folder).map_err(|error| Error::unavailable("cannot make the folder").because(error))?;
+        fs::create_dir_all(&folder)
+            .map_err(|error| Error::unavailable("cannot make the folder").because(error))?;
         write("kinds.md", kinds())?;
         write("cli.md", cli())?;
         write("configuration.md", configuration())?;
@@ -65,12 +62,18 @@ fn write_kind(text: &mut String, kind: &Kind) {
         version.map_or("", |version| version.name.as_str()),
         spec.scope,
         spec.names.plural,
-        if names.is_empty() { String::new() } else { format!(", short `{names}`") }
+        if names.is_empty() {
+            String::new()
+        } else {
+            format!(", short `{names}`")
+        }
     );
     let example = serde_saphyr::to_string(&kind.example).unwrap_or_default();
     let _ = write!(text, "```yaml\n{}\n```\n\n", example.trim_end());
     for part in ["spec", "status"] {
-        let Some(fields) = schema.pointer(&format!("/properties/{part}")) else { continue };
+        let Some(fields) = schema.pointer(&format!("/properties/{part}")) else {
+            continue;
+        };
         text.push_str("| field | type | what |\n| --- | --- | --- |\n");
         write_fields(text, part, fields, 0);
         text.push('\n');
@@ -79,14 +82,35 @@ fn write_kind(text: &mut String, kind: &Kind) {
 
 /// A row a field, nested ones below their parent.
 fn write_fields(text: &mut String, path: &str, schema: &Value, depth: usize) {
-    let items = schema.get("items").filter(|items| items.get("properties").is_some());
+    let items = schema
+        .get("items")
+        .filter(|items| items.get("properties").is_some());
     let (schema, suffix) = items.map_or((schema, ""), |items| (items, "[]"));
-    let required: Vec<&str> =
-        schema.get("required").and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str).collect();
-    for (name, field) in schema.get("properties").and_then(Value::as_object).into_iter().flatten() {
+    let required: Vec<&str> = schema
+        .get("required")
+        .and_then(Value::as_array)
+        .into_iter()
+        .flatten()
+        .filter_map(Value::as_str)
+        .collect();
+    for (name, field) in schema
+        .get("properties")
+        .and_then(Value::as_object)
+        .into_iter()
+        .flatten()
+    {
         let path = format!("{path}{suffix}.{name}");
-        let needed = if required.contains(&name.as_str()) { ", required" } else { "" };
-        let _ = writeln!(text, "| `{path}` | {}{needed} | {} |", type_name(field), describe(field));
+        let needed = if required.contains(&name.as_str()) {
+            ", required"
+        } else {
+            ""
+        };
+        let _ = writeln!(
+            text,
+            "| `{path}` | {}{needed} | {} |",
+            type_name(field),
+            describe(field)
+        );
         if depth < 6 {
             write_fields(text, &path, field, depth + 1);
         }
@@ -95,7 +119,11 @@ fn write_fields(text: &mut String, path: &str, schema: &Value, depth: usize) {
 
 fn type_name(field: &Value) -> String {
     if let Some(values) = field.get("enum").and_then(Value::as_array) {
-        let names: Vec<String> = values.iter().filter_map(Value::as_str).map(|value| format!("`{value}`")).collect();
+        let names: Vec<String> = values
+            .iter()
+            .filter_map(Value::as_str)
+            .map(|value| format!("`{value}`"))
+            .collect();
         return names.join(" ");
     }
     let name = field.get("type").and_then(Value::as_str).unwrap_or("any");
@@ -107,8 +135,15 @@ fn type_name(field: &Value) -> String {
 
 /// The description, on one line and without what would break a table.
 fn describe(field: &Value) -> String {
-    let text = field.get("description").and_then(Value::as_str).unwrap_or_default();
-    let mut line = text.split_whitespace().collect::<Vec<_>>().join(" ").replace('|', "\\|");
+    let text = field
+        .get("description")
+        .and_then(Value::as_str)
+        .unwrap_or_default();
+    let mut line = text
+        .split_whitespace()
+        .collect::<Vec<_>>()
+        .join(" ")
+        .replace('|', "\\|");
     if let Some(default) = field.get("default") {
         let _ = write!(line, " Default: `{default}`.");
     }
@@ -142,7 +177,12 @@ fn configuration() -> String {
          each value with its source.\n\n| setting | variable | default |\n| --- | --- | --- |\n"
     );
     let defaults = serde_json::to_value(Settings::default()).unwrap_or_default();
-    for (name, value) in defaults.as_object().into_iter().flatten().filter(|(name, _)| *name != "data") {
+    for (name, value) in defaults
+        .as_object()
+        .into_iter()
+        .flatten()
+        .filter(|(name, _)| *name != "data")
+    {
         let _ = writeln!(text, "| `{name}` | `{}` | `{value}` |", config::variable(name));
     }
     text
@@ -155,7 +195,12 @@ fn errors() -> String {
     );
     for reason in Reason::ALL {
         let status = stead_kernel::http::status(reason).as_u16();
-        let _ = writeln!(text, "| `{}` | {status} | {} |", reason.as_str(), stead_cli::exit_code(reason));
+        let _ = writeln!(
+            text,
+            "| `{}` | {status} | {} |",
+            reason.as_str(),
+            stead_cli::exit_code(reason)
+        );
     }
     text
 }
@@ -170,6 +215,10 @@ mod tests {
         for kind in modules::all().iter().flat_map(|module| &module.kinds) {
             assert!(kinds.contains(&format!("## {}\n", kind.definition.spec.names.kind)));
         }
-        assert!(Reason::ALL.iter().all(|reason| errors.contains(&format!("`{}`", reason.as_str()))));
+        assert!(
+            Reason::ALL
+                .iter()
+                .all(|reason| errors.contains(&format!("`{}`", reason.as_str())))
+        );
     }
 }

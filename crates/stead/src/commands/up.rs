@@ -17,10 +17,9 @@ use crate::{
 
 /// `up`.
 pub(super) fn command() -> LocalCommand {
-    let log = Arg::new("log")
-        .long("log")
-        .value_name("FILTER")
-        .help("What to log to standard error: error, warn, info, debug, or a filter by module [env: STEAD_LOG]");
+    let log = Arg::new("log").long("log").value_name("FILTER").help(
+        "What to log to standard error: error, warn, info, debug, or a filter by module [env: STEAD_LOG]",
+    );
     LocalCommand {
         spec: clap::Command::new("up")
             .about("Starts the server: gateway, resource API, engine and stores in one process")
@@ -37,11 +36,15 @@ fn run(matches: ArgMatches, local: Local) -> BoxFuture<'static, Result<()>> {
         let settings = config::resolve(&local.data, &environment, &matches)?.settings;
         let server = Server::start(settings, &environment).await?;
         let stopped = Stop::install()?;
-        stopped.unless(introduce(&server, &environment, local.terminal.as_ref())).await?;
+        stopped
+            .unless(introduce(&server, &environment, local.terminal.as_ref()))
+            .await?;
         stopped.wait().await;
         local.terminal.note("stopping: requests under way may end");
         if !server.stop().await {
-            local.terminal.note("some requests did not end in time and were cut");
+            local
+                .terminal
+                .note("some requests did not end in time and were cut");
         }
         Ok(())
     }
@@ -52,10 +55,15 @@ fn run(matches: ArgMatches, local: Local) -> BoxFuture<'static, Result<()>> {
 struct Stop(tokio_util::sync::CancellationToken);
 
 impl Stop {
-    #[expect(clippy::disallowed_methods, reason = "lives as long as the process, before and after any Tasks")]
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "lives as long as the process, before and after any Tasks"
+    )]
     fn install() -> Result<Self> {
-        let watch = |kind| signal(kind).map_err(|error| Error::internal("cannot watch for signals").because(error));
-        let (mut interrupt, mut terminate) = (watch(SignalKind::interrupt())?, watch(SignalKind::terminate())?);
+        let watch =
+            |kind| signal(kind).map_err(|error| Error::internal("cannot watch for signals").because(error));
+        let (mut interrupt, mut terminate) =
+            (watch(SignalKind::interrupt())?, watch(SignalKind::terminate())?);
         let token = tokio_util::sync::CancellationToken::new();
         let cancel = token.clone();
         tokio::spawn(async move {
@@ -83,7 +91,10 @@ async fn introduce(server: &Server, environment: &Environment, terminal: &dyn Te
     let address = format!("http://{}", server.address);
     let first = server.first_start(environment).await?;
     if let Err(error) = server.follow_model(terminal).await {
-        terminal.note(&format!("the default model is not there yet: {}", error.full_message()));
+        terminal.note(&format!(
+            "the default model is not there yet: {}",
+            error.full_message()
+        ));
         terminal.note("it is tried again in the background; see: stead get models");
     }
     terminal.write(&greeting(&address, &first, server.context.data.root()))
@@ -100,7 +111,9 @@ fn greeting(address: &str, first: &FirstStart, data: &Path) -> String {
             format!("$(cat '{token}')"),
         ),
     };
-    let found: String = first.found.iter().map(|provider| format!("  found    {provider}\n")).collect();
+    let found = first.found.iter().fold(String::new(), |text, provider| {
+        text + "  found    " + provider + "\n"
+    });
     format!(
         "Stead is up.\n  address  {address}\n{line}\n  CLI      finds the server by itself; its token is in {token}\n{found}\n\
          Try it:\n  curl {address}/v1/chat/completions -H \"Authorization: Bearer {credential}\" \
@@ -110,11 +123,18 @@ fn greeting(address: &str, first: &FirstStart, data: &Path) -> String {
 }
 
 fn start_log(matches: &ArgMatches, environment: &Environment) -> Result<()> {
-    let named = matches.get_one::<String>("log").map(String::as_str).or_else(|| environment.get("STEAD_LOG"));
+    let named = matches
+        .get_one::<String>("log")
+        .map(String::as_str)
+        .or_else(|| environment.get("STEAD_LOG"));
     let filter = EnvFilter::try_new(named.unwrap_or("warn"))
         .map_err(|error| Error::invalid("--log is no log filter").because(error))?;
     // A second start in one process (tests) keeps the first log.
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).try_init().ok();
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .try_init()
+        .ok();
     Ok(())
 }
 
@@ -124,9 +144,15 @@ mod tests {
 
     #[test]
     fn the_key_is_printed_at_the_first_start_and_the_cli_token_never() {
-        let first = FirstStart { key: Some("sk-stead-x".into()), found: vec!["ollama at http://127.0.0.1:11434".into()] };
+        let first = FirstStart {
+            key: Some("sk-stead-x".into()),
+            found: vec!["ollama at http://127.0.0.1:11434".into()],
+        };
         let text = greeting("http://127.0.0.1:7832", &first, Path::new("/d"));
-        assert!(text.contains("API key  sk-stead-x") && text.contains("Bearer sk-stead-x"), "{text}");
+        assert!(
+            text.contains("API key  sk-stead-x") && text.contains("Bearer sk-stead-x"),
+            "{text}"
+        );
         assert!(text.contains("found    ollama"));
         let later = greeting("http://127.0.0.1:7832", &FirstStart::default(), Path::new("/d"));
         assert!(later.contains("Bearer $(cat '/d/keys/admin.token')"), "{later}");

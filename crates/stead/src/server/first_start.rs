@@ -57,13 +57,18 @@ pub(crate) async fn run(context: &Context, environment: &Environment) -> Result<
     }
     let key = replace_key(client).await?;
     markers.create(&PostParams::default(), &marker()).await?;
-    Ok(FirstStart { key: Some(key), found })
+    Ok(FirstStart {
+        key: Some(key),
+        found,
+    })
 }
 
 /// Follows the default model while it is not ready.
 pub(crate) async fn follow_model(context: &Context, terminal: &dyn Terminal) -> Result<()> {
     let models = dynamic(&context.client, "Model");
-    let Some(model) = models.get_opt(MODEL).await? else { return Ok(()) };
+    let Some(model) = models.get_opt(MODEL).await? else {
+        return Ok(());
+    };
     if is_ready(&model) {
         return Ok(());
     }
@@ -71,7 +76,10 @@ pub(crate) async fn follow_model(context: &Context, terminal: &dyn Terminal) -> 
 }
 
 fn is_ready(object: &DynamicObject) -> bool {
-    let conditions = object.data.pointer("/status/conditions").and_then(Value::as_array);
+    let conditions = object
+        .data
+        .pointer("/status/conditions")
+        .and_then(Value::as_array);
     conditions.into_iter().flatten().any(|condition| {
         condition.get("type").and_then(Value::as_str) == Some("Ready")
             && condition.get("status").and_then(Value::as_str) == Some("True")
@@ -142,8 +150,16 @@ async fn create_secret(client: &Client, name: &str, value: &str) -> Result<()> {
 async fn create(client: &Client, object: Value) -> Result<()> {
     let object: DynamicObject = serde_json::from_value(object)
         .map_err(|error| Error::internal("an object of the first start is malformed").because(error))?;
-    let kind = object.types.as_ref().map(|types| types.kind.clone()).unwrap_or_default();
-    exists_is_fine(dynamic(client, &kind).create(&PostParams::default(), &object).await)
+    let kind = object
+        .types
+        .as_ref()
+        .map(|types| types.kind.clone())
+        .unwrap_or_default();
+    exists_is_fine(
+        dynamic(client, &kind)
+            .create(&PostParams::default(), &object)
+            .await,
+    )
 }
 
 fn exists_is_fine<T>(result: kube::Result<T>) -> Result<()> {

@@ -33,7 +33,14 @@ impl Folder {
         let lock = lock(root)?;
         check_layout(root)?;
         let data = DataDir::new(root);
-        for folder in [data.events(), data.journal(), data.blobs(), data.scratch(), data.keys(), root.join("run")] {
+        for folder in [
+            data.events(),
+            data.journal(),
+            data.blobs(),
+            data.scratch(),
+            data.keys(),
+            root.join("run"),
+        ] {
             create(&folder)?;
         }
         Ok(Self { data, _lock: lock })
@@ -52,11 +59,15 @@ pub(crate) fn holder(root: &Path) -> Option<u32> {
 }
 
 fn create(folder: &Path) -> Result<()> {
-    fs::DirBuilder::new().recursive(true).mode(0o700).create(folder).map_err(|error| {
-        Error::unavailable(format!("cannot create the folder {}", folder.display()))
-            .hint("choose another one with --data, or make it writable")
-            .because(error)
-    })
+    fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(folder)
+        .map_err(|error| {
+            Error::unavailable(format!("cannot create the folder {}", folder.display()))
+                .hint("choose another one with --data, or make it writable")
+                .because(error)
+        })
 }
 
 fn check_owner(root: &Path) -> Result<()> {

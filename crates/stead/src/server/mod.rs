@@ -13,8 +13,8 @@ use stead_apiserver::ApiServer;
 use stead_catalog::Catalog;
 use stead_inference::{Engine, EngineOptions};
 use stead_kernel::{
-    Authenticator, Authorizer, Clock, Collection, Context, DataDir, Error, Kind, Module, Ports, Principal, Result,
-    Settings, SystemClock, Tasks, command::Terminal, ports::Vault,
+    Authenticator, Authorizer, Clock, Collection, Context, DataDir, Error, Kind, Module, Ports, Principal,
+    Result, Settings, SystemClock, Tasks, command::Terminal, ports::Vault,
 };
 use stead_net::{Authority, OutboundClient, OutboundOptions, SystemExec};
 use stead_secrets::FileVault;
@@ -28,7 +28,7 @@ use operations::{Metrics, Readiness};
 pub(crate) use first_start::FirstStart;
 
 /// The version of this program.
-pub(crate) const VERSION: &str = env!("CARGO_PKG_VERSION");
+pub(crate) use stead_cli::VERSION;
 
 /// A running server.
 pub(crate) struct Server {
@@ -55,9 +55,12 @@ impl Server {
     /// One sentence: the folder, the port, or the store that cannot be used.
     pub(crate) async fn start(settings: Settings, environment: &Environment) -> Result<Self> {
         stead_net::install_crypto_provider();
+        stead_net::raise_open_files();
         let folder = Folder::open(&settings.data)?;
         let listener = bind(settings.listen).await?;
-        let address = listener.local_addr().map_err(|error| Error::internal("no local address").because(error))?;
+        let address = listener
+            .local_addr()
+            .map_err(|error| Error::internal("no local address").because(error))?;
         let tasks = Tasks::new();
         let settings = Arc::new(settings);
         let mut modules = modules::all();
@@ -66,7 +69,7 @@ impl Server {
         let stores = Stores::open(&folder.data, &settings, &tasks, &mut modules).await?;
         let context = Context {
             client: stores.api.client(Principal::controller("stead")),
-            ports: ports(&folder.data, &settings, environment, &stores)?,
+            ports: ports(&folder.data, &settings, environment, &stores, &tasks)?,
             tasks,
             data: folder.data.clone(),
             settings,
@@ -82,7 +85,13 @@ impl Server {
             async move { stead_net::serve(listener, router, authority.server_config(), &tasks, drain).await }
         });
         readiness.set(true);
-        Ok(Self { address, context, stores, readiness, _folder: folder })
+        Ok(Self {
+            address,
+            context,
+            stores,
+            readiness,
+            _folder: folder,
+        })
     }
 
     /// Makes what the first start makes; does nothing at later ones.
@@ -98,7 +107,11 @@ impl Server {
     /// Stops: no new requests, those under way end within the drain time, then the stores are closed.
     pub(crate) async fn stop(self) -> bool {
         self.readiness.set(false);
-        let clean = self.context.tasks.shutdown(self.context.settings.drain + Duration::from_secs(2)).await;
+        let clean = self
+            .context
+            .tasks
+            .shutdown(self.context.settings.drain + Duration::from_secs(2))
+            .await;
         self.stores.api.close().await;
         self.stores.events.close().await;
         self.stores.records.close().await;
@@ -109,12 +122,23 @@ impl Server {
 
 impl Stores {
     /// Opens the three homes of data; the kinds are handed to the resource API.
-    async fn open(data: &DataDir, settings: &Settings, tasks: &Tasks, modules: &mut [Module]) -> Result<Self> {
+    async fn open(
+        data: &DataDir,
+        settings: &Settings,
+        tasks: &Tasks,
+        modules: &mut [Module],
+    ) -> Result<Self> {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let vault: Arc<dyn Vault> = Arc::new(FileVault::load_or_create(&data.keys())?);
         let authorizer: Arc<dyn Authorizer> = Arc::new(TableAuthorizer);
-        let collections: Vec<Collection> = modules.iter().flat_map(|module| module.collections.clone()).collect();
-        let kinds: Vec<Kind> = modules.iter_mut().flat_map(|module| std::mem::take(&mut module.kinds)).collect();
+        let collections: Vec<Collection> = modules
+            .iter()
+            .flat_map(|module| module.collections.clone())
+            .collect();
+        let kinds: Vec<Kind> = modules
+            .iter_mut()
+            .flat_map(|module| std::mem::take(&mut module.kinds))
+            .collect();
         let events = EventStore::open(EventOptions {
             folder: data.events(),
             retention_days: settings.retention_days,
@@ -133,26 +157,48 @@ impl Stores {
             version: VERSION,
         })
         .await?;
-        Ok(Self { api, events: Arc::new(events), records: Arc::new(records) })
+        Ok(Self {
+            api,
+            events: Arc::new(events),
+            records: Arc::new(records),
+        })
     }
 }
 
 /// One implementation of each port.
-fn ports(data: &DataDir, settings: &Settings, environment: &Environment, stores: &Stores) -> Result<Ports> {
+fn ports(
+    data: &DataDir,
+    settings: &Settings,
+    environment: &Environment,
+    stores: &Stores,
+    tasks: &Tasks,
+) -> Result<Ports> {
     let allow_networks = settings
         .allow_networks
         .iter()
-        .map(|text| text.parse().map_err(|error| Error::invalid(format!("allowNetworks: {text} is no network")).because(error)))
+        .map(|text| {
+            text.parse().map_err(|error| {
+                Error::invalid(format!("allowNetworks: {text} is no network")).because(error)
+            })
+        })
         .collect::<Result<_>>()?;
     Ok(Ports {
         clock: Arc::new(SystemClock),
         authorizer: Arc::new(TableAuthorizer),
         events: Arc::clone(&stores.events) as _,
         records: Arc::clone(&stores.records) as _,
-        chat: Arc::new(Engine::new(EngineOptions { threads: settings.engine_threads, queue: settings.engine_queue })),
+        chat: Arc::new(Engine::new(EngineOptions {
+            threads: settings.engine_threads,
+            queue: settings.engine_queue,
+            ..EngineOptions::new(tasks.clone(), Arc::new(SystemClock))
+        })?),
         prices: Arc::new(Catalog::embedded()),
         exec: Arc::new(SystemExec),
-        outbound: Arc::new(OutboundClient::new(OutboundOptions { allow_networks, proxy: environment.proxy() })),
+        outbound: Arc::new(OutboundClient::new(OutboundOptions {
+            allow_networks,
+            proxy: environment.proxy(),
+            extra_roots: None,
+        })?),
         vault: Arc::new(FileVault::load_or_create(&data.keys())?),
     })
 }
@@ -179,8 +225,14 @@ async fn compose(
         authenticators.extend(running.authenticators);
         metrics.extend(running.metrics);
     }
-    let (api, events) = (stores.api.clone(), Arc::clone(&stores.events));
-    metrics.push(Arc::new(move || api.metrics() + &events.metrics()));
+    let (api, events, records) = (
+        stores.api.clone(),
+        Arc::clone(&stores.events),
+        Arc::clone(&stores.records),
+    );
+    metrics.push(Arc::new(move || {
+        api.metrics() + &events.metrics() + &records.metrics()
+    }));
     let router = router
         .nest("/k8s", stores.api.router())
         .merge(operations::routes(readiness.clone(), metrics));
@@ -196,7 +248,11 @@ async fn compose(
 }
 
 fn authority(context: &Context) -> Result<Authority> {
-    Authority::load_or_create(&context.data.keys(), &context.settings.hosts, context.ports.clock.as_ref())
+    Authority::load_or_create(
+        &context.data.keys(),
+        &context.settings.hosts,
+        Arc::clone(&context.ports.clock),
+    )
 }
 
 async fn bind(address: SocketAddr) -> Result<TcpListener> {
@@ -207,7 +263,9 @@ async fn bind(address: SocketAddr) -> Result<TcpListener> {
             std::io::ErrorKind::AddrNotAvailable => format!("{address} is no address of this machine"),
             _ => format!("cannot listen on {address}"),
         };
-        Error::unavailable(message).hint("choose another address with --listen").because(error)
+        Error::unavailable(message)
+            .hint("choose another address with --listen")
+            .because(error)
     })
 }
 
@@ -217,7 +275,11 @@ fn run_file(data: &DataDir) -> std::path::PathBuf {
 
 /// Tells the CLI on this machine where the server is; replaced in one step, so that it is never half written.
 fn write_run_file(data: &DataDir, address: SocketAddr) -> Result<()> {
-    let host = if address.ip().is_unspecified() { "127.0.0.1".to_owned() } else { host_text(address) };
+    let host = if address.ip().is_unspecified() {
+        "127.0.0.1".to_owned()
+    } else {
+        host_text(address)
+    };
     let port = address.port();
     let body = serde_json::json!({
         "pid": std::process::id(),

@@ -36,13 +36,16 @@ pub(crate) fn routes(readiness: Readiness, metrics: Vec<Metrics>) -> Router {
     let metrics = Arc::new(metrics);
     Router::new()
         .route("/livez", get(|| async { "ok" }))
-        .route("/readyz", get(move || ready(readiness.clone())))
+        .route("/readyz", get(async move || ready(&readiness)))
         .route("/version", get(|| async { Json(json!({"version": VERSION})) }))
-        .route("/metrics", get(move |request: Request| render(Arc::clone(&metrics), request)))
+        .route(
+            "/metrics",
+            get(async move |request: Request| render(&metrics, &request)),
+        )
         .fallback(not_found)
 }
 
-async fn ready(readiness: Readiness) -> Response {
+fn ready(readiness: &Readiness) -> Response {
     if readiness.0.load(Ordering::Acquire) {
         "ok".into_response()
     } else {
@@ -50,13 +53,13 @@ async fn ready(readiness: Readiness) -> Response {
     }
 }
 
-async fn render(parts: Arc<Vec<Metrics>>, request: Request) -> Result<Response, ApiError> {
+fn render(parts: &[Metrics], request: &Request) -> Result<Response, ApiError> {
     let principal: Arc<Principal> = Identity::require(request.extensions())?;
     if !principal.is_admin() {
         return Err(Error::forbidden("metrics are for administrators").into());
     }
     let mut text = process();
-    for part in parts.iter() {
+    for part in parts {
         text.push_str(&part());
     }
     Ok(([(header::CONTENT_TYPE, "text/plain; version=0.0.4")], text).into_response())
@@ -64,10 +67,15 @@ async fn render(parts: Arc<Vec<Metrics>>, request: Request) -> Result<Response, 
 
 /// Memory of this process, with Prometheus' own name for it.
 fn process() -> String {
-    let status = std::fs::read_to_string("/proc/self/statm").unwrap_or_default();
-    let pages: usize = status.split(' ').nth(1).and_then(|pages| pages.parse().ok()).unwrap_or(0);
-    let bytes = pages * rustix::param::page_size();
-    format!("# TYPE process_resident_memory_bytes gauge\nprocess_resident_memory_bytes {bytes}\n")
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+    let kibibytes: u64 = line
+        .and_then(|line| line.trim().trim_end_matches(" kB").parse().ok())
+        .unwrap_or(0);
+    format!(
+        "# TYPE process_resident_memory_bytes gauge\nprocess_resident_memory_bytes {}\n",
+        kibibytes << 10
+    )
 }
 
 async fn not_found(request: Request) -> ApiError {

@@ -11,23 +11,41 @@ use crate::support::{Installation, SOON, run, told};
 async fn the_first_start_fetches_the_model_and_the_printed_line_answers() {
     let mut installation = Installation::new();
     let printed = installation.up(&["--no-discover"]).await;
-    let curl = printed.iter().find(|line| line.trim_start().starts_with("curl ")).expect("a curl line").clone();
-    let answer = run(Path::new("/bin/sh"), &["-c", &format!("{curl} -sS")], &[], "").await.ok();
+    let curl = printed
+        .iter()
+        .find(|line| line.trim_start().starts_with("curl "))
+        .expect("a curl line")
+        .clone();
+    let answer = run(Path::new("/bin/sh"), &["-c", &format!("{curl} -sS")], &[], "")
+        .await
+        .ok();
     let answer: Value = serde_json::from_str(&answer).expect("JSON");
     assert!(text(&answer).contains("Paris"), "{answer}");
 
     installation.stop().await;
     let printed = installation.up(&[]).await;
-    assert!(!printed.iter().any(|line| line.contains("sk-stead-")), "the key is shown once: {printed:#?}");
-    let curl = printed.iter().find(|line| line.trim_start().starts_with("curl ")).expect("a curl line").clone();
-    let answer = run(Path::new("/bin/sh"), &["-c", &format!("{curl} -sS")], &[], "").await.ok();
+    assert!(
+        !printed.iter().any(|line| line.contains("sk-stead-")),
+        "the key is shown once: {printed:#?}"
+    );
+    let curl = printed
+        .iter()
+        .find(|line| line.trim_start().starts_with("curl "))
+        .expect("a curl line")
+        .clone();
+    let answer = run(Path::new("/bin/sh"), &["-c", &format!("{curl} -sS")], &[], "")
+        .await
+        .ok();
     assert!(answer.contains("Paris"), "{answer}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn both_openai_sdks_get_the_same_real_answer_streaming_and_not() {
     let installation = Installation::with_model().await;
-    let key = installation.stead(&["key", "create", "sdk", "-o", "json"]).await.ok();
+    let key = installation
+        .stead(&["key", "create", "sdk", "-o", "json"])
+        .await
+        .ok();
     let key: Value = serde_json::from_str(&key).expect("JSON");
     let key = key["key"].as_str().expect("a key");
     let address = format!("http://127.0.0.1:{}/v1", installation.port);
@@ -35,27 +53,49 @@ async fn both_openai_sdks_get_the_same_real_answer_streaming_and_not() {
     let environment = [("OPENAI_BASE_URL", address.as_str()), ("OPENAI_API_KEY", key)];
 
     let script = folder.join("ask.py").to_string_lossy().into_owned();
-    let python = run(Path::new(&told("SDK_PYTHON")), &[&script], &environment, "").await.ok();
+    let python = run(Path::new(&told("SDK_PYTHON")), &[&script], &environment, "")
+        .await
+        .ok();
     let modules = told("SDK_NODE_MODULES");
     let script = folder.join("ask.cjs").to_string_lossy().into_owned();
     let node_environment = [environment[0], environment[1], ("NODE_PATH", modules.as_str())];
-    let node = run(Path::new("node"), &[&script], &node_environment, "").await.ok();
+    let node = run(Path::new("node"), &[&script], &node_environment, "")
+        .await
+        .ok();
 
     for (sdk, printed) in [("python", python), ("javascript", node)] {
         let result: Value = serde_json::from_str(&printed).unwrap_or_else(|_| panic!("{sdk}: {printed}"));
-        assert!(result["whole"].as_str().is_some_and(|text| text.contains("Paris")), "{sdk}: {result}");
+        assert!(
+            result["whole"]
+                .as_str()
+                .is_some_and(|text| text.contains("Paris")),
+            "{sdk}: {result}"
+        );
         assert_eq!(result["whole"], result["streamed"], "{sdk}");
-        assert!(result["usage"]["completion_tokens"].as_u64().is_some_and(|count| count > 0), "{sdk}: {result}");
+        assert!(
+            result["usage"]["completion_tokens"]
+                .as_u64()
+                .is_some_and(|count| count > 0),
+            "{sdk}: {result}"
+        );
         assert_eq!(result["usage"], result["streamedUsage"], "{sdk}");
         assert_eq!(result["missing"], json!(404), "{sdk}");
-        assert!(result["models"].as_array().is_some_and(|models| models.contains(&json!("chat"))), "{sdk}: {result}");
+        assert!(
+            result["models"]
+                .as_array()
+                .is_some_and(|models| models.contains(&json!("chat"))),
+            "{sdk}: {result}"
+        );
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_conversation_on_the_command_line_is_remembered() {
     let installation = Installation::with_model().await;
-    let answer = installation.stead(&["chat", "What is the capital of France?"]).await.ok();
+    let answer = installation
+        .stead(&["chat", "What is the capital of France?"])
+        .await
+        .ok();
     assert!(answer.contains("Paris"), "{answer}");
     let typed = "What is the capital of Italy?\n";
     let answer = installation.stead_reading(&["chat"], typed).await.ok();
@@ -71,13 +111,17 @@ async fn a_restarted_server_answers_its_first_request_from_the_stored_model() {
     let mut installation = Installation::with_model().await;
     installation.stop().await;
     installation.up(&[]).await;
-    let (status, answer) = tokio::time::timeout(SOON, installation.ask("chat", "What is the capital of France?"))
-        .await
-        .expect("an answer in time");
+    let (status, answer) =
+        tokio::time::timeout(SOON, installation.ask("chat", "What is the capital of France?"))
+            .await
+            .expect("an answer in time");
     assert_eq!(status, 200);
     assert!(text(&answer).contains("Paris"), "{answer}");
 }
 
 fn text(answer: &Value) -> &str {
-    answer.pointer("/choices/0/message/content").and_then(Value::as_str).unwrap_or_default()
+    answer
+        .pointer("/choices/0/message/content")
+        .and_then(Value::as_str)
+        .unwrap_or_default()
 }

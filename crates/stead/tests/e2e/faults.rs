@@ -22,12 +22,18 @@ async fn a_second_up_a_busy_port_and_a_newer_folder_are_each_refused_in_a_senten
     other.port = installation.port;
     let busy = other.up_fails(&[]).await;
     assert_eq!(busy.code, 1, "{busy:?}");
-    assert!(busy.stderr.contains("is in use by another program") && busy.stderr.contains("--listen"), "{busy:?}");
+    assert!(
+        busy.stderr.contains("is in use by another program") && busy.stderr.contains("--listen"),
+        "{busy:?}"
+    );
 
     installation.port = 0;
     let second = installation.up_fails(&[]).await;
     assert_eq!(second.code, 5, "{second:?}");
-    assert!(second.stderr.contains("already uses the data folder"), "{second:?}");
+    assert!(
+        second.stderr.contains("already uses the data folder"),
+        "{second:?}"
+    );
     installation.kill().await;
 
     std::fs::write(installation.data().join("VERSION"), "99\n").expect("writable");
@@ -54,15 +60,30 @@ async fn wrong_keys_models_and_bodies_get_openai_shaped_errors() {
     let installation = Installation::started().await;
     let question = json!({"model": "x", "messages": []});
     let path = "/v1/chat/completions";
-    let (status, answer, _) = installation.try_json("POST", path, &question, "sk-stead-wrong").await.expect("an answer");
-    assert_eq!((status.as_u16(), answer["error"]["type"].is_string()), (401, true), "{answer}");
+    let (status, answer, _) = installation
+        .try_json("POST", path, &question, "sk-stead-wrong")
+        .await
+        .expect("an answer");
+    assert_eq!(
+        (status.as_u16(), answer["error"]["type"].is_string()),
+        (401, true),
+        "{answer}"
+    );
     assert!(!answer.to_string().contains("sk-stead-wrong"), "{answer}");
     let (status, answer) = installation.json("POST", path, question).await;
-    assert_eq!((status.as_u16(), &answer["error"]["code"]), (404, &json!("model_not_found")), "{answer}");
+    assert_eq!(
+        (status.as_u16(), &answer["error"]["code"]),
+        (404, &json!("model_not_found")),
+        "{answer}"
+    );
     let (status, answer) = installation.json("POST", path, json!("not an object")).await;
     assert_eq!(status, 400, "{answer}");
     let (status, answer) = installation.json("POST", "/v1/no/such/path", json!({})).await;
-    assert_eq!((status.as_u16(), answer["error"]["message"].is_string()), (404, true), "{answer}");
+    assert_eq!(
+        (status.as_u16(), answer["error"]["message"].is_string()),
+        (404, true),
+        "{answer}"
+    );
     let huge = json!({"model": "x", "messages": [{"role": "user", "content": "x".repeat(33 << 20)}]});
     let (status, answer) = installation.json("POST", path, huge).await;
     assert_eq!(status, 413, "{answer}");
@@ -72,8 +93,14 @@ async fn wrong_keys_models_and_bodies_get_openai_shaped_errors() {
 async fn a_provider_that_is_down_hangs_or_answers_garbage_gives_one_clear_error() {
     let installation = Installation::started().await;
     let provider = Provider::start().await;
-    installation.stead_reading(&["apply", "-f", "-"], &provider.manifest()).await.ok();
-    installation.stead_reading(&["apply", "-f", "-"], ROUTE).await.ok();
+    installation
+        .stead_reading(&["apply", "-f", "-"], &provider.manifest())
+        .await
+        .ok();
+    installation
+        .stead_reading(&["apply", "-f", "-"], ROUTE)
+        .await
+        .ok();
     let (status, answer) = installation.ask("impatient", "hello").await;
     assert_eq!(status, 200, "{answer}");
     for (mood, expected) in [(Mood::Fails, 502), (Mood::Garbage, 502), (Mood::Hangs, 504)] {
@@ -81,17 +108,27 @@ async fn a_provider_that_is_down_hangs_or_answers_garbage_gives_one_clear_error(
         let (status, answer) = installation.ask("impatient", "hello").await;
         assert_eq!(status.as_u16(), expected, "{mood:?}: {answer}");
         let message = answer["error"]["message"].as_str().unwrap_or_default();
-        assert!(message.contains("stand-in"), "{mood:?} names the provider: {answer}");
+        assert!(
+            message.contains("stand-in"),
+            "{mood:?} names the provider: {answer}"
+        );
     }
     drop(provider);
     let (status, answer) = installation.ask("impatient", "hello").await;
     assert!(status == 502 || status == 503, "{status} {answer}");
     let errors = poll_until(SOON, "four failed requests", async || {
-        let (_, page) = installation.json("GET", "/api/requests?outcome=error", Value::Null).await;
+        let (_, page) = installation
+            .json("GET", "/api/requests?outcome=error", Value::Null)
+            .await;
         page["items"].as_array().filter(|items| items.len() >= 4).cloned()
     })
     .await;
-    assert!(errors.iter().all(|row| row["error"].as_str().is_some_and(|error| !error.is_empty())), "{errors:?}");
+    assert!(
+        errors
+            .iter()
+            .all(|row| row["error"].as_str().is_some_and(|error| !error.is_empty())),
+        "{errors:?}"
+    );
 }
 
 /// Short patience, no second try: what a person waits for in this test.
@@ -102,14 +139,25 @@ const ROUTE: &str = "apiVersion: stead.dev/v1alpha1\nkind: ModelRoute\nmetadata:
 async fn a_stream_that_breaks_ends_with_an_error_event() {
     let installation = Installation::started().await;
     let provider = Provider::start().await;
-    installation.stead_reading(&["apply", "-f", "-"], &provider.manifest()).await.ok();
+    installation
+        .stead_reading(&["apply", "-f", "-"], &provider.manifest())
+        .await
+        .ok();
     provider.behave(Mood::Breaks);
     let question = json!({"model": "stand-in/stand-in", "stream": true, "messages": [{"role": "user", "content": "hello"}]});
     let response = installation.send("POST", "/v1/chat/completions", &question).await;
     assert_eq!(response.status(), 200);
-    let text = response.into_body().collect().await.expect("a whole body, whatever the provider did").to_bytes();
+    let text = response
+        .into_body()
+        .collect()
+        .await
+        .expect("a whole body, whatever the provider did")
+        .to_bytes();
     let text = String::from_utf8_lossy(&text);
-    assert!(text.contains("Par") && text.contains("\"error\"") && !text.contains("[DONE]"), "{text}");
+    assert!(
+        text.contains("Par") && text.contains("\"error\"") && !text.contains("[DONE]"),
+        "{text}"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -121,8 +169,13 @@ async fn a_client_that_leaves_is_recorded_as_cancelled() {
     body.next().await.expect("a first frame").expect("a good one");
     drop(body);
     poll_until(SOON, "a cancelled request", async || {
-        let (_, page) = installation.json("GET", "/api/requests?outcome=cancelled", Value::Null).await;
-        page["items"].as_array().filter(|items| !items.is_empty()).map(|_| ())
+        let (_, page) = installation
+            .json("GET", "/api/requests?outcome=cancelled", Value::Null)
+            .await;
+        page["items"]
+            .as_array()
+            .filter(|items| !items.is_empty())
+            .map(|_| ())
     })
     .await;
 }
@@ -130,24 +183,46 @@ async fn a_client_that_leaves_is_recorded_as_cancelled() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_corrupt_model_file_is_one_clear_error_and_the_server_lives_on() {
     let installation = Installation::started().await;
-    for (name, content) in [("text", b"<html>not a model</html>".to_vec()), ("cut", [b"GGUF".as_slice(), &[3, 0, 0, 0, 255, 255]].concat())] {
+    for (name, content) in [
+        ("text", b"<html>not a model</html>".to_vec()),
+        ("cut", [b"GGUF".as_slice(), &[3, 0, 0, 0, 255, 255]].concat()),
+    ] {
         let file = installation.path(name);
         std::fs::write(&file, content).expect("writable");
         let manifest = crate::support::model_manifest(&file.to_string_lossy()).replace("smollm2-135m", name);
-        installation.stead_reading(&["apply", "--force-conflicts", "-f", "-"], &manifest).await.ok();
+        installation
+            .stead_reading(&["apply", "--force-conflicts", "-f", "-"], &manifest)
+            .await
+            .ok();
     }
     let failed = poll_until(SOON, "the text to be refused", async || {
-        let (_, model) = installation.json("GET", "/k8s/apis/stead.dev/v1alpha1/namespaces/default/models/text", Value::Null).await;
+        let (_, model) = installation
+            .json(
+                "GET",
+                "/k8s/apis/stead.dev/v1alpha1/namespaces/default/models/text",
+                Value::Null,
+            )
+            .await;
         let failed = model.pointer("/status/conditions/0/status") == Some(&json!("False"));
         (failed && model.to_string().contains("GGUF")).then_some(model)
     })
     .await;
     assert!(failed.to_string().contains("GGUF"), "{failed}");
-    let waited = installation.stead(&["wait", "model/cut", "--for=condition=Ready", "--timeout=60s"]).await;
+    let waited = installation
+        .stead(&["wait", "model/cut", "--for=condition=Ready", "--timeout=60s"])
+        .await;
     if waited.code == 0 {
         let (status, answer) = installation.ask("local/cut", "hello").await;
-        assert!(status.is_client_error() || status.is_server_error(), "{status} {answer}");
-        assert!(answer["error"]["message"].as_str().is_some_and(|message| !message.is_empty()), "{answer}");
+        assert!(
+            status.is_client_error() || status.is_server_error(),
+            "{status} {answer}"
+        );
+        assert!(
+            answer["error"]["message"]
+                .as_str()
+                .is_some_and(|message| !message.is_empty()),
+            "{answer}"
+        );
     }
     installation.stead(&["status"]).await.ok();
 }
@@ -163,12 +238,26 @@ async fn a_full_disk_refuses_writes_clearly_and_keeps_what_was_acknowledged() {
     let port = installation.port.to_string();
     let ended = run(
         Path::new("unshare"),
-        &["--user", "--map-root-user", "--mount", "--", "bash", &script.to_string_lossy(), &stead, &mount.to_string_lossy(), &port],
+        &[
+            "--user",
+            "--map-root-user",
+            "--mount",
+            "--",
+            "bash",
+            &script.to_string_lossy(),
+            &stead,
+            &mount.to_string_lossy(),
+            &port,
+        ],
         &[],
         "",
     )
     .await;
-    assert_eq!(ended.code, 0, "stdout: {}\nstderr: {}", ended.stdout, ended.stderr);
+    assert_eq!(
+        ended.code, 0,
+        "stdout: {}\nstderr: {}",
+        ended.stdout, ended.stderr
+    );
     installation.port = 0;
 }
 
@@ -178,17 +267,40 @@ async fn a_secret_is_in_no_file_log_trace_or_argument() {
     let provider = Provider::start().await;
     let secret = "sk-very-secret-provider-key";
     let url = format!("http://{}/v1", provider.address);
-    let arguments = ["provider", "add", "stand-in", "--type", "openai-compatible", "--url", &url, "--private", "--key-stdin"];
+    let arguments = [
+        "provider",
+        "add",
+        "stand-in",
+        "--type",
+        "openai-compatible",
+        "--url",
+        &url,
+        "--private",
+        "--key-stdin",
+    ];
     installation.stead_reading(&arguments, secret).await.ok();
     let (status, answer) = installation.ask("stand-in/stand-in", "hello").await;
     assert_eq!(status, 200, "{answer}");
     provider.behave(Mood::Fails);
     installation.ask("stand-in/stand-in", "hello").await;
-    let described = installation.stead(&["describe", "provider", "stand-in"]).await.ok();
+    let described = installation
+        .stead(&["describe", "provider", "stand-in"])
+        .await
+        .ok();
     assert!(!described.contains(secret));
     assert!(!installation.output().contains(secret));
     let command_line = std::fs::read(format!("/proc/{}/cmdline", installation.pid())).expect("readable");
     assert!(!String::from_utf8_lossy(&command_line).contains(secret));
-    let found = run(Path::new("grep"), &["-rlaF", secret, &installation.data().to_string_lossy()], &[], "").await;
-    assert_eq!((found.code, found.stdout.as_str()), (1, ""), "the secret lies open in these files");
+    let found = run(
+        Path::new("grep"),
+        &["-rlaF", secret, &installation.data().to_string_lossy()],
+        &[],
+        "",
+    )
+    .await;
+    assert_eq!(
+        (found.code, found.stdout.as_str()),
+        (1, ""),
+        "the secret lies open in these files"
+    );
 }

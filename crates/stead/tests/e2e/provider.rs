@@ -51,16 +51,28 @@ struct Shared {
 
 impl Provider {
     pub(crate) async fn start() -> Self {
-        let shared = Arc::new(Shared { mood: Mutex::new(Mood::Well), served: AtomicU64::new(0) });
+        let shared = Arc::new(Shared {
+            mood: Mutex::new(Mood::Well),
+            served: AtomicU64::new(0),
+        });
         let router = Router::new()
-            .route("/v1/models", get(|| async { Json(json!({"object": "list", "data": [{"id": "stand-in", "object": "model"}]})) }))
+            .route(
+                "/v1/models",
+                get(|| async {
+                    Json(json!({"object": "list", "data": [{"id": "stand-in", "object": "model"}]}))
+                }),
+            )
             .route("/v1/chat/completions", post(answer))
             .with_state(Arc::clone(&shared));
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let address = listener.local_addr().expect("bound");
         let tasks = Tasks::new();
         tasks.spawn("stand-in", async move { axum::serve(listener, router).await });
-        Self { address, shared, _tasks: tasks }
+        Self {
+            address,
+            shared,
+            _tasks: tasks,
+        }
     }
 
     pub(crate) fn behave(&self, mood: Mood) {
@@ -83,19 +95,36 @@ impl Provider {
 }
 
 async fn answer(State(shared): State<Arc<Shared>>, request: Request) -> Response {
-    let body = http_body_util::BodyExt::collect(request.into_body()).await.map(|body| body.to_bytes()).unwrap_or_default();
-    let streamed = String::from_utf8_lossy(&body).replace(' ', "").contains("\"stream\":true");
+    let body = http_body_util::BodyExt::collect(request.into_body())
+        .await
+        .map(http_body_util::Collected::to_bytes)
+        .unwrap_or_default();
+    let streamed = String::from_utf8_lossy(&body)
+        .replace(' ', "")
+        .contains("\"stream\":true");
     let mood = *shared.mood.lock().expect("not poisoned");
     match mood {
         Mood::Hangs => futures::future::pending().await,
         Mood::Garbage => ([(header::CONTENT_TYPE, "application/json")], "<html>oops").into_response(),
-        Mood::Fails => (StatusCode::INTERNAL_SERVER_ERROR, Json(json!({"error": {"message": "it broke"}}))).into_response(),
+        Mood::Fails => (
+            StatusCode::INTERNAL_SERVER_ERROR,
+            Json(json!({"error": {"message": "it broke"}})),
+        )
+            .into_response(),
         Mood::Breaks => events(vec![chunk("Par")], true),
         Mood::Well if streamed => {
             shared.served.fetch_add(1, Ordering::SeqCst);
             let usage = json!({"id": "c", "object": "chat.completion.chunk", "created": 1, "model": "stand-in", "choices": [],
                 "usage": {"prompt_tokens": 7, "completion_tokens": 3, "total_tokens": 10}});
-            events(vec![chunk("Par"), chunk("is"), format!("data: {usage}\n\n"), "data: [DONE]\n\n".into()], false)
+            events(
+                vec![
+                    chunk("Par"),
+                    chunk("is"),
+                    format!("data: {usage}\n\n"),
+                    "data: [DONE]\n\n".into(),
+                ],
+                false,
+            )
         }
         Mood::Well => {
             shared.served.fetch_add(1, Ordering::SeqCst);
@@ -122,5 +151,9 @@ fn events(events: Vec<String>, broken: bool) -> Response {
         tokio::time::sleep(Duration::from_millis(50)).await;
         error
     });
-    ([(header::CONTENT_TYPE, "text/event-stream")], Body::from_stream(good.chain(end))).into_response()
+    (
+        [(header::CONTENT_TYPE, "text/event-stream")],
+        Body::from_stream(good.chain(end)),
+    )
+        .into_response()
 }

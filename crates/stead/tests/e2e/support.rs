@@ -16,16 +16,22 @@ use stead_testkit::{Process, Signal, free_port, poll_until};
 use tempfile::TempDir;
 
 /// How long anything that should take a moment may take on a machine that does other things too.
-pub(crate) const SOON: Duration = Duration::from_secs(60);
+pub(crate) const SOON: Duration = Duration::from_mins(1);
 
 /// A variable that `./test` sets.
-#[expect(clippy::disallowed_methods, reason = "./test tells its tests where programs are")]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "./test tells its tests where programs are"
+)]
 pub(crate) fn told(name: &str) -> String {
     std::env::var(name).unwrap_or_else(|_| panic!("{name} is not set: run the end-to-end tests with ./test"))
 }
 
 /// The binary: the release build that `./test` made, or the one that cargo made for this test.
-#[expect(clippy::disallowed_methods, reason = "./test tells its tests where programs are")]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "./test tells its tests where programs are"
+)]
 pub(crate) fn binary() -> PathBuf {
     std::env::var_os("STEAD_BINARY").map_or_else(|| PathBuf::from(env!("CARGO_BIN_EXE_stead")), PathBuf::from)
 }
@@ -47,8 +53,16 @@ impl Ended {
 }
 
 /// Runs a program to its end.
-#[expect(clippy::disallowed_methods, reason = "tests start real programs, which find theirs in PATH")]
-pub(crate) async fn run(program: &Path, arguments: &[&str], environment: &[(&str, &str)], input: &str) -> Ended {
+#[expect(
+    clippy::disallowed_methods,
+    reason = "tests start real programs, which find theirs in PATH"
+)]
+pub(crate) async fn run(
+    program: &Path,
+    arguments: &[&str],
+    environment: &[(&str, &str)],
+    input: &str,
+) -> Ended {
     use tokio::io::AsyncWriteExt;
     let mut child = tokio::process::Command::new(program)
         .args(arguments)
@@ -67,7 +81,10 @@ pub(crate) async fn run(program: &Path, arguments: &[&str], environment: &[(&str
     // The program may end without reading its input.
     stdin.write_all(input.as_bytes()).await.ok();
     drop(stdin);
-    let output = tokio::time::timeout(SOON * 5, child.wait_with_output()).await.expect("ends in time").expect("waits");
+    let output = tokio::time::timeout(SOON * 5, child.wait_with_output())
+        .await
+        .expect("ends in time")
+        .expect("waits");
     Ended {
         code: output.status.code().unwrap_or(-1),
         stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
@@ -106,8 +123,19 @@ impl Installation {
         let installation = Self::started().await;
         let manifest = installation.path("model.yaml");
         std::fs::write(&manifest, model_manifest(&told("STEAD_TEST_MODEL"))).expect("writable");
-        installation.stead(&["apply", "-f", &manifest.to_string_lossy()]).await.ok();
-        installation.stead(&["wait", "model/smollm2-135m", "--for=condition=Ready", "--timeout=120s"]).await.ok();
+        installation
+            .stead(&["apply", "-f", &manifest.to_string_lossy()])
+            .await
+            .ok();
+        installation
+            .stead(&[
+                "wait",
+                "model/smollm2-135m",
+                "--for=condition=Ready",
+                "--timeout=120s",
+            ])
+            .await
+            .ok();
         installation
     }
 
@@ -123,7 +151,11 @@ impl Installation {
 
     /// The arguments of `up`.
     fn up_arguments(&self, more: &[&str]) -> Vec<String> {
-        let mut arguments = vec!["up".to_owned(), "--listen".into(), format!("127.0.0.1:{}", self.port)];
+        let mut arguments = vec![
+            "up".to_owned(),
+            "--listen".into(),
+            format!("127.0.0.1:{}", self.port),
+        ];
         arguments.extend(["--data".to_owned(), self.data().to_string_lossy().into_owned()]);
         arguments.extend(more.iter().map(|argument| (*argument).to_owned()));
         arguments
@@ -131,7 +163,7 @@ impl Installation {
 
     /// Starts the server and waits until it has introduced itself; returns what it printed.
     pub(crate) async fn up(&mut self, more: &[&str]) -> Vec<String> {
-        let mut process = Process::start(&binary(), self.up_arguments(more), &self.environment());
+        let mut process = Process::start(&binary(), self.up_arguments(more), &environment());
         let up = poll_until(SOON * 3, "the server to be up", async || {
             let lines = process.lines();
             let done = lines.iter().any(|line| line.trim() == "stead chat");
@@ -152,25 +184,20 @@ impl Installation {
         run(&binary(), &arguments, &[], "").await
     }
 
-    #[expect(clippy::disallowed_methods, reason = "pip's own configuration reaches the pip that stead runs")]
-    fn environment(&self) -> Vec<(&'static str, &'static str)> {
-        let leak = |text: String| -> &'static str { Box::leak(text.into_boxed_str()) };
-        let mut pairs: Vec<_> = std::env::vars()
-            .filter(|(name, _)| name.starts_with("PIP_") || name == "HOME")
-            .map(|(name, value)| (leak(name), leak(value)))
-            .collect();
-        pairs.push(("STEAD_LOG", "warn"));
-        pairs
-    }
-
     /// The server's process id.
     pub(crate) fn pid(&self) -> u32 {
-        self.process.as_ref().and_then(Process::id).expect("the server runs")
+        self.process
+            .as_ref()
+            .and_then(Process::id)
+            .expect("the server runs")
     }
 
     /// Everything the server has printed.
     pub(crate) fn output(&self) -> String {
-        self.process.as_ref().map(|process| process.lines().join("\n")).unwrap_or_default()
+        self.process
+            .as_ref()
+            .map(|process| process.lines().join("\n"))
+            .unwrap_or_default()
     }
 
     /// SIGKILL.
@@ -211,31 +238,60 @@ impl Installation {
             .method(method)
             .uri(format!("http://127.0.0.1:{}{path}", self.port))
             .header("authorization", format!("Bearer {}", self.token()));
-        let bytes = if body.is_null() { Bytes::new() } else { Bytes::from(body.to_string()) };
-        let kind = if method == "PATCH" { "application/merge-patch+json" } else { "application/json" };
+        let bytes = if body.is_null() {
+            Bytes::new()
+        } else {
+            Bytes::from(body.to_string())
+        };
+        let kind = if method == "PATCH" {
+            "application/merge-patch+json"
+        } else {
+            "application/json"
+        };
         request = request.header("content-type", kind);
         let request = request.body(Full::new(bytes)).expect("a valid request");
         self.client.request(request).await.expect("the server answers")
     }
 
     /// The same, and `None` where the connection broke.
-    pub(crate) async fn try_json(&self, method: &str, path: &str, body: &Value, token: &str) -> Option<(StatusCode, Value, http::HeaderMap)> {
+    pub(crate) async fn try_json(
+        &self,
+        method: &str,
+        path: &str,
+        body: &Value,
+        token: &str,
+    ) -> Option<(StatusCode, Value, http::HeaderMap)> {
         let request = Request::builder()
             .method(method)
             .uri(format!("http://127.0.0.1:{}{path}", self.port))
             .header("authorization", format!("Bearer {token}"))
             .header("content-type", "application/json");
-        let bytes = if body.is_null() { Bytes::new() } else { Bytes::from(body.to_string()) };
-        let response = self.client.request(request.body(Full::new(bytes)).ok()?).await.ok()?;
+        let bytes = if body.is_null() {
+            Bytes::new()
+        } else {
+            Bytes::from(body.to_string())
+        };
+        let response = self
+            .client
+            .request(request.body(Full::new(bytes)).ok()?)
+            .await
+            .ok()?;
         let (head, body) = response.into_parts();
         let bytes = body.collect().await.ok()?.to_bytes();
-        Some((head.status, serde_json::from_slice(&bytes).unwrap_or(Value::Null), head.headers))
+        Some((
+            head.status,
+            serde_json::from_slice(&bytes).unwrap_or(Value::Null),
+            head.headers,
+        ))
     }
 
     /// Sends a request as the admin and reads the JSON answer.
     pub(crate) async fn json(&self, method: &str, path: &str, body: Value) -> (StatusCode, Value) {
         let token = self.token();
-        let (status, value, _) = self.try_json(method, path, &body, &token).await.expect("the server answers");
+        let (status, value, _) = self
+            .try_json(method, path, &body, &token)
+            .await
+            .expect("the server answers");
         (status, value)
     }
 
@@ -253,4 +309,15 @@ pub(crate) fn model_manifest(file: &str) -> String {
          apiVersion: stead.dev/v1alpha1\nkind: ModelProvider\nmetadata: {{name: local}}\nspec: {{type: embedded}}\n---\n\
          apiVersion: stead.dev/v1alpha1\nkind: ModelRoute\nmetadata: {{name: chat}}\nspec: {{targets: [{{provider: local, model: smollm2-135m}}]}}\n"
     )
+}
+
+/// What the server's environment holds: pip's own configuration, for the pip that it runs.
+fn environment() -> Vec<(&'static str, &'static str)> {
+    let leak = |text: String| -> &'static str { Box::leak(text.into_boxed_str()) };
+    let mut pairs: Vec<_> = std::env::vars()
+        .filter(|(name, _)| name.starts_with("PIP_") || name == "HOME")
+        .map(|(name, value)| (leak(name), leak(value)))
+        .collect();
+    pairs.push(("STEAD_LOG", "warn"));
+    pairs
 }
