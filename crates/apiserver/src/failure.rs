@@ -102,7 +102,10 @@ impl Failure {
     }
 
     pub(crate) fn too_large(limit: usize) -> Self {
-        let message = format!("the request is too large: the limit is {limit} bytes");
+        Self::oversized(format!("the request is too large: the limit is {limit} bytes"))
+    }
+
+    pub(crate) fn oversized(message: impl Into<String>) -> Self {
         Self::new(StatusCode::PAYLOAD_TOO_LARGE, "RequestEntityTooLarge", message)
     }
 
@@ -200,6 +203,13 @@ impl Failure {
                 });
                 Self::forbidden(kind, name, &why).detail("causes", vec![cause])
             }
+            StoreError::DefinitionTerminating => {
+                let message = format!(
+                    "create not allowed while the definition of {} is being deleted",
+                    kind.qualified()
+                );
+                Self::new(StatusCode::METHOD_NOT_ALLOWED, "MethodNotAllowed", message).about(kind, name)
+            }
             other => other.into(),
         }
     }
@@ -267,6 +277,7 @@ impl From<StoreError> for Failure {
             | StoreError::NotEmpty
             | StoreError::Missing
             | StoreError::NamespaceMissing
+            | StoreError::DefinitionTerminating
             | StoreError::NamespaceTerminating => (StatusCode::SERVICE_UNAVAILABLE, "ServiceUnavailable"),
             StoreError::Exists | StoreError::Conflict => (StatusCode::CONFLICT, "Conflict"),
             StoreError::Busy => (StatusCode::TOO_MANY_REQUESTS, "TooManyRequests"),

@@ -39,23 +39,29 @@ pub(crate) async fn tidy(engine: Arc<Engine>) {
     loop {
         if Instant::now() >= next_events {
             next_events = Instant::now() + EVENTS_INTERVAL;
-            if let Err(failure) = engine.expire_events().await {
-                tracing::warn!(message = failure.message(), "old events could not be removed");
-            }
+            report(engine.expire_events().await);
         }
-        let wake = match engine.sweep().await {
-            Ok(()) => next_events,
-            Err(failure) => {
-                tracing::warn!(
-                    message = failure.message(),
-                    "tidying did not get to its end; it is tried again"
-                );
-                next_events.min(Instant::now() + RETRY)
-            }
+        let complete = report(engine.sweep().await);
+        let wake = if complete {
+            next_events
+        } else {
+            next_events.min(Instant::now() + RETRY)
         };
         tokio::select! {
             () = signals.cleanup.notified() => {}
             () = sleep_until(wake) => {}
+        }
+    }
+}
+
+/// Logs a failure; whether there was none.
+fn report(outcome: Outcome<()>) -> bool {
+    match outcome {
+        Ok(()) => true,
+        Err(failure) => {
+            let message = failure.message();
+            tracing::warn!(message, "tidying did not get to its end; it is tried again");
+            false
         }
     }
 }

@@ -52,7 +52,8 @@ impl PatchKind {
     pub(super) fn apply(self, target: &Target, old: &Value, patch: &Value) -> Outcome<Value> {
         let made = match self {
             Self::Json if patch.as_array().is_some_and(|list| list.len() > OPERATIONS) => {
-                return Err(Failure::too_large(OPERATIONS));
+                let message = format!("a JSON patch may have at most {OPERATIONS} operations");
+                return Err(Failure::oversized(message));
             }
             Self::Json => json_patch(old, patch),
             Self::Merge => merge_patch(old, patch),
@@ -63,7 +64,7 @@ impl PatchKind {
         made.map_err(|error| match error {
             PatchError::Malformed(message) => Failure::bad_request(message),
             PatchError::Unprocessable(message) => Failure::unprocessable(message),
-            PatchError::TooLarge(message) => Failure::bad_request(message),
+            PatchError::TooLarge(message) => Failure::oversized(message),
         })
     }
 }

@@ -94,6 +94,7 @@ impl Engine {
         let action = Action::Create {
             uid: object::uid(&object).into(),
             content: self.encode(&target.kind, &key, &object)?,
+            definition: target.kind.definition(),
         };
         let audit = self.audit(caller, verb, target, &options.manager);
         let write = Write {

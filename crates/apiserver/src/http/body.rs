@@ -5,10 +5,11 @@ use http_body_util::{BodyExt, LengthLimitError, Limited};
 use serde_json::Value;
 use stead_kernel::Body;
 
+use super::protobuf;
 use crate::failure::{Failure, Outcome};
 
 /// The media types of objects.
-const OBJECTS: &str = "application/json, application/yaml";
+const OBJECTS: &str = "application/json, application/yaml, application/vnd.kubernetes.protobuf";
 
 /// The media type of a request, without parameters, in lower case; empty when absent.
 pub(super) fn media_type<B>(request: &Request<B>) -> String {
@@ -35,25 +36,31 @@ pub(super) async fn bytes(request: Request<Body>, limit: usize) -> Outcome<bytes
         })
 }
 
-/// Reads an object in JSON or YAML.
+/// Reads an object in JSON, YAML or protobuf; null when there is no body.
 pub(super) async fn object(request: Request<Body>, limit: usize) -> Outcome<Value> {
-    let media_type = media_type(&request);
-    let yaml = match media_type.as_str() {
-        "" | "application/json" => false,
-        "application/yaml" | "application/x-yaml" | "text/yaml" => true,
+    let parse: fn(&[u8]) -> Outcome<Value> = match media_type(&request).as_str() {
+        "" | "application/json" => json,
+        "application/yaml" | "application/x-yaml" | "text/yaml" => yaml,
+        "application/vnd.kubernetes.protobuf" => protobuf::parse,
         _ => return Err(Failure::unsupported_media_type(OBJECTS)),
     };
     let bytes = bytes(request, limit).await?;
-    parse(&bytes, yaml)
+    // Options, for one, may be left out.
+    if bytes.is_empty() {
+        return Ok(Value::Null);
+    }
+    parse(&bytes)
 }
 
-/// Parses JSON or YAML.
-pub(super) fn parse(bytes: &[u8], yaml: bool) -> Outcome<Value> {
-    if !yaml {
-        // The message has a line and a column, and at most a name of what is there, never the text.
-        return serde_json::from_slice(bytes)
-            .map_err(|error| Failure::bad_request(format!("the body is no JSON: {}", place(&error))));
-    }
+/// Parses JSON.
+pub(super) fn json(bytes: &[u8]) -> Outcome<Value> {
+    // The message has a place, never the text, which may be a secret.
+    serde_json::from_slice(bytes)
+        .map_err(|error| Failure::bad_request(format!("the body is no JSON: {}", place(&error))))
+}
+
+/// Parses YAML, and so JSON.
+pub(super) fn yaml(bytes: &[u8]) -> Outcome<Value> {
     let text = std::str::from_utf8(bytes).map_err(|_| Failure::bad_request("the body is no UTF-8 text"))?;
     serde_saphyr::from_str(text)
         .map_err(|_| Failure::bad_request("the body is no YAML document of one object"))

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use stead_kernel::Verb;
 
 use super::{answer, review::REVIEWS};
-use crate::kinds::{Registry, ResourceType, api_version};
+use crate::kinds::{Registry, api_version};
 
 /// The version of Kubernetes whose API this is.
 const KUBERNETES: (&str, &str) = ("1", "36");
@@ -97,7 +97,7 @@ pub(super) fn resources(registry: &Registry, group: &str, version: &str) -> Opti
             "singularName": kind.singular,
             "namespaced": kind.namespaced,
             "kind": kind.kind,
-            "verbs": verbs(kind),
+            "verbs": verbs(),
             "shortNames": kind.short_names,
             "categories": kind.categories,
         }));
@@ -131,8 +131,9 @@ pub(super) fn resources(registry: &Registry, group: &str, version: &str) -> Opti
     }))
 }
 
-fn verbs(kind: &ResourceType) -> Vec<&'static str> {
-    kind.verbs().iter().map(|verb: &Verb| verb.as_str()).collect()
+/// What can be done with every stored kind.
+fn verbs() -> Vec<&'static str> {
+    Verb::ALL.into_iter().map(Verb::as_str).collect()
 }
 
 fn reviews(group: &str, version: &str) -> impl Iterator<Item = &'static super::review::Review> {
@@ -198,7 +199,7 @@ fn aggregated_resources(registry: &Registry, group: &str, version: &str) -> Vec<
             "responseKind": response_kind(&kind.kind),
             "scope": if kind.namespaced { "Namespaced" } else { "Cluster" },
             "singularResource": kind.singular,
-            "verbs": verbs(kind),
+            "verbs": verbs(),
             "shortNames": kind.short_names,
             "categories": kind.categories,
             "subresources": subresources,

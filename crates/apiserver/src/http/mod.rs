@@ -5,6 +5,7 @@ mod discovery;
 mod negotiate;
 mod openapi;
 mod path;
+mod protobuf;
 mod query;
 mod resource;
 mod review;

@@ -192,7 +192,11 @@ impl Call {
             ));
         }
         let bytes = body::bytes(request, self.engine.body_limit).await?;
-        let patch = body::parse(&bytes, apply)?;
+        let patch = if apply {
+            body::yaml(&bytes)?
+        } else {
+            body::json(&bytes)?
+        };
         let written = self
             .engine
             .patch(&self.caller, &self.target, kind, patch, &options)
@@ -231,12 +235,7 @@ impl Call {
 
     async fn delete_options(&self, request: Request<Body>) -> Outcome<crate::engine::DeleteOptions> {
         let mut options = self.query.delete_options()?;
-        let yaml = body::media_type(&request).ends_with("yaml");
-        let bytes = body::bytes(request, self.engine.body_limit).await?;
-        if bytes.is_empty() {
-            return Ok(options);
-        }
-        let given = body::parse(&bytes, yaml)?;
+        let given = body::object(request, self.engine.body_limit).await?;
         let policy = object::top(&given, "propagationPolicy");
         let orphan = given.get("orphanDependents").and_then(Value::as_bool) == Some(true);
         if !policy.is_empty() || orphan {

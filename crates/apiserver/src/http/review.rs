@@ -38,6 +38,12 @@ pub(super) const REVIEWS: &[Review] = &[
         kind: "SelfSubjectAccessReview",
         answer: may_i,
     },
+    Review {
+        group: "authorization.k8s.io",
+        resource: "selfsubjectrulesreviews",
+        kind: "SelfSubjectRulesReview",
+        answer: what_may_i,
+    },
 ];
 
 /// The question that a path asks.
@@ -109,4 +115,34 @@ fn may_i(engine: &Engine, caller: &Caller, review: &mut Value) {
     if let Some(why) = refusal {
         status.insert("reason".into(), why.into());
     }
+}
+
+fn what_may_i(engine: &Engine, caller: &Caller, review: &mut Value) {
+    let project = review.pointer("/spec/namespace").and_then(Value::as_str);
+    let registry = engine.registry.load();
+    let mut rules = Vec::new();
+    for kind in registry.types() {
+        let allowed: Vec<&str> = Verb::ALL
+            .into_iter()
+            .filter(|verb| {
+                let request = AccessRequest {
+                    verb: *verb,
+                    group: &kind.group,
+                    resource: &kind.plural,
+                    subresource: "",
+                    project: project.filter(|_| kind.namespaced),
+                    name: None,
+                };
+                engine.authorizer.authorize(&caller.principal, &request).is_ok()
+            })
+            .map(Verb::as_str)
+            .collect();
+        if !allowed.is_empty() {
+            rules.push(json!({"verbs": allowed, "apiGroups": [kind.group], "resources": [kind.plural]}));
+        }
+    }
+    let status = map_mut(review, "status");
+    status.insert("resourceRules".into(), rules.into());
+    status.insert("nonResourceRules".into(), json!([]));
+    status.insert("incomplete".into(), false.into());
 }

@@ -201,6 +201,7 @@ fn resource_type(core: &CoreKind) -> Result<ResourceType> {
         kind: core.kind.into(),
         list_kind: format!("{}List", core.kind),
         plural: core.plural.into(),
+        defined: false,
         singular: core.singular.into(),
         short_names: strings(core.short_names),
         categories: Vec::new(),

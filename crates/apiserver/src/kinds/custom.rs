@@ -70,6 +70,7 @@ fn read_version(
         kind: kind.into(),
         list_kind: or_else(top(names, "listKind"), format!("{kind}List")),
         plural: plural.into(),
+        defined: true,
         singular: or_else(top(names, "singular"), kind.to_lowercase()),
         short_names: texts(names.get("shortNames")),
         categories: texts(names.get("categories")),

@@ -9,7 +9,7 @@ pub(crate) mod rules;
 use std::sync::Arc;
 
 use serde_json::{Value, json};
-use stead_kernel::{Admit, Verb};
+use stead_kernel::Admit;
 use stead_resource::{Schema, table::Columns};
 
 use crate::object;
@@ -18,12 +18,18 @@ pub(crate) use custom::{Definition, check_definition};
 pub(crate) use registry::Registry;
 
 /// One version of a kind, ready to serve.
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "what a kind can and cannot, as discovery lists it; none implies another"
+)]
 pub(crate) struct ResourceType {
     pub(crate) group: String,
     pub(crate) version: String,
     pub(crate) kind: String,
     pub(crate) list_kind: String,
     pub(crate) plural: String,
+    /// Whether a definition describes it, and not this program.
+    pub(crate) defined: bool,
     pub(crate) singular: String,
     pub(crate) short_names: Vec<String>,
     pub(crate) categories: Vec<String>,
@@ -78,9 +84,9 @@ impl ResourceType {
         qualified(&self.kind, &self.group)
     }
 
-    /// What can be done with it.
-    pub(crate) fn verbs(&self) -> &'static [Verb] {
-        &Verb::ALL
+    /// The name of the definition that it comes from; `None` for core kinds.
+    pub(crate) fn definition(&self) -> Option<String> {
+        self.defined.then(|| self.qualified())
     }
 
     /// The part of an object that selectors look at.

@@ -15,6 +15,8 @@ pub(crate) enum StoreError {
     NamespaceMissing,
     #[error("the namespace is being deleted")]
     NamespaceTerminating,
+    #[error("its definition is being deleted")]
+    DefinitionTerminating,
     #[error("the namespace is not empty")]
     NotEmpty,
     #[error("that resource version is older than what is kept")]

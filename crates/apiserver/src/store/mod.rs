@@ -79,6 +79,8 @@ pub(crate) enum Action {
     Create {
         uid: String,
         content: Content,
+        /// The definition that must exist and stay, for objects of a defined kind.
+        definition: Option<String>,
     },
     Replace {
         expected: u64,
@@ -296,8 +298,8 @@ impl Store {
 
     /// Ends the writer after the writes that it has; later ones are refused.
     pub(crate) async fn close(&self) {
-        self.writer.stop().await;
         self.readers.clear();
+        self.writer.stop().await;
     }
 
     async fn read<T, F>(&self, work: F) -> Result<T, StoreError>

@@ -8,6 +8,7 @@ use stead_kernel::Error;
 use tokio::sync::{mpsc, oneshot};
 
 use super::{Action, Change, ChangeKind, Content, Key, Signals, StoreError, Window, Write, window::CHANGES};
+use crate::kinds::{DEFINITIONS, NAMESPACES};
 
 /// How many writes may wait; more wait for a place, and at most `PATIENCE`.
 const QUEUE: usize = 1024;
@@ -139,6 +140,10 @@ impl State {
             self.commit(batch);
         }
         queue.close();
+        // So that the file alone is whole; with readers left over the log stays beside it, which loses nothing.
+        let _ = self
+            .connection
+            .pragma_update_and_check(None, "wal_checkpoint", "TRUNCATE", |_| Ok(()));
         if let Err((_, error)) = self.connection.close() {
             tracing::warn!(%error, "the state file was not closed cleanly; nothing is lost");
         }
@@ -251,7 +256,7 @@ fn apply(transaction: &Transaction<'_>, write: &Write, version: &mut u64) -> rus
     }
     *version += 1;
     match (&write.action, &current) {
-        (Action::Create { uid, content }, _) => insert(transaction, &write.key, uid, content, *version)?,
+        (Action::Create { uid, content, .. }, _) => insert(transaction, &write.key, uid, content, *version)?,
         (Action::Replace { content, .. }, Some(current)) => {
             replace(transaction, current.id, content, *version)?;
         }
@@ -313,7 +318,14 @@ fn refusal(
 ) -> rusqlite::Result<Option<StoreError>> {
     let expected = match &write.action {
         Action::Create { .. } if current.is_some() => return Ok(Some(StoreError::Exists)),
-        Action::Create { .. } => return namespace_refusal(transaction, &write.key.namespace),
+        Action::Create { definition, .. } => {
+            if let Some(definition) = definition
+                && deleting(transaction, DEFINITIONS, definition)? != Some(false)
+            {
+                return Ok(Some(StoreError::DefinitionTerminating));
+            }
+            return namespace_refusal(transaction, &write.key.namespace);
+        }
         Action::Replace { expected, .. } | Action::Remove { expected } | Action::RemoveEmpty { expected } => {
             *expected
         }
@@ -338,17 +350,19 @@ fn namespace_refusal(transaction: &Transaction<'_>, namespace: &str) -> rusqlite
     if namespace.is_empty() {
         return Ok(None);
     }
-    let deleting: Option<bool> = transaction
-        .prepare_cached(
-            "SELECT deleting FROM objects WHERE resource = 'namespaces' AND namespace = '' AND name = ?1",
-        )?
-        .query_row([namespace], |row| row.get(0))
-        .optional()?;
-    Ok(match deleting {
+    Ok(match deleting(transaction, NAMESPACES, namespace)? {
         None => Some(StoreError::NamespaceMissing),
         Some(true) => Some(StoreError::NamespaceTerminating),
         Some(false) => None,
     })
+}
+
+/// Whether a cluster-scoped object is being deleted; `None` when it is not there.
+fn deleting(transaction: &Transaction<'_>, resource: &str, name: &str) -> rusqlite::Result<Option<bool>> {
+    transaction
+        .prepare_cached("SELECT deleting FROM objects WHERE resource = ?1 AND namespace = '' AND name = ?2")?
+        .query_row([resource, name], |row| row.get(0))
+        .optional()
 }
 
 fn insert(
