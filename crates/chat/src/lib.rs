@@ -3,7 +3,6 @@
 //! *Invariant:* a user sees and changes only their own threads; to everybody else they do not exist.
 
 mod command;
-mod sse;
 mod threads;
 
 use stead_kernel::{Collection, Module, Running};

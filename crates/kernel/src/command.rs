@@ -122,6 +122,11 @@ pub trait Terminal: Send + Sync {
     /// Writes a line to standard error.
     fn note(&self, text: &str);
 
+    /// Writes a line of small print to standard error (figures after an answer), faint where that can be shown.
+    fn aside(&self, text: &str) {
+        self.note(text);
+    }
+
     /// Shows progress on standard error until it is dropped; `total` in units of the bar.
     fn progress(&self, label: &str, total: Option<u64>) -> Box<dyn ProgressBar>;
 

@@ -9,6 +9,7 @@ mod events;
 mod ports;
 mod process;
 mod records;
+mod session;
 mod wait;
 mod web;
 
@@ -18,5 +19,6 @@ pub use events::MemoryEvents;
 pub use ports::{AllowAll, FakePorts, FakeVault, NoPrices, ScriptedChat, ScriptedExec, World, ports};
 pub use process::{Process, Signal};
 pub use records::MemoryRecords;
+pub use session::{FakeTerminal, LocalServer};
 pub use wait::{free_port, poll_until};
 pub use web::FakeWeb;

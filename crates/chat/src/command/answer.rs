@@ -6,10 +6,9 @@ use bytes::Bytes;
 use http::{Method, Request, StatusCode, header};
 use http_body_util::{BodyExt, Limited};
 use serde_json::{Value, json};
+use stead_dialects::sse::Decoder;
 use stead_kernel::{Body, Error, Reason, Result, command::Session};
 use tokio::time::Instant;
-
-use crate::sse::Decoder;
 
 /// The largest answer that is read as a whole, in bytes.
 const WHOLE_LIMIT: usize = 16 << 20;
@@ -162,10 +161,10 @@ async fn exchange(
             .push(&piece)
             .map_err(|error| Error::invalid(error.to_string()))?
         {
-            if event.trim() == "[DONE]" {
+            if event.data.trim() == "[DONE]" {
                 return Ok(());
             }
-            let chunk = serde_json::from_str(&event).map_err(|error| {
+            let chunk = serde_json::from_str(&event.data).map_err(|error| {
                 Error::unavailable("a piece of the answer is not understood").because(error)
             })?;
             answer.take_chunk(&chunk, began, show)?;

@@ -128,7 +128,13 @@ impl Conversation {
         messages.extend(self.said.iter().cloned());
         let terminal = self.session.terminal.as_ref();
         let silent = whole(self.session.format);
-        let show = |text: &str| if silent { Ok(()) } else { terminal.write(text) };
+        let show = |text: &str| {
+            if silent {
+                Ok(())
+            } else {
+                terminal.write(&harmless(text))
+            }
+        };
         tokio::select! {
             result = answer::stream(&self.session, &self.model, &messages, answer, &show) => result.map(|()| End::Whole),
             // Dropping the request closes its connection, and the server stops generating.
@@ -147,7 +153,7 @@ impl Conversation {
             terminal.write("\n")?;
         }
         let stopped = if interrupted { "stopped · " } else { "" };
-        terminal.note(&dimmed(&format!("{stopped}{}", answer.summary())));
+        terminal.aside(&format!("{stopped}{}", answer.summary()));
         Ok(())
     }
 
@@ -195,7 +201,16 @@ enum End {
     Interrupted,
 }
 
-/// Text in faint letters (SGR 2), for a terminal that shows them; the terminal takes the codes out elsewhere.
-pub(super) fn dimmed(text: &str) -> String {
-    format!("\u{1b}[2m{text}\u{1b}[0m")
+/// Text of a model without what would steer the terminal; line breaks and tabs stay.
+fn harmless(text: &str) -> String {
+    let steers = |letter: char| letter.is_control() && !matches!(letter, '\n' | '\t');
+    text.chars()
+        .map(|letter| {
+            if steers(letter) {
+                char::REPLACEMENT_CHARACTER
+            } else {
+                letter
+            }
+        })
+        .collect()
 }

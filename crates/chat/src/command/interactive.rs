@@ -7,7 +7,7 @@ use stead_kernel::{
     command::{Column, View},
 };
 
-use super::conversation::{Conversation, dimmed};
+use super::conversation::Conversation;
 
 /// What the person sees before each question.
 const PROMPT: &str = "> ";
@@ -34,10 +34,10 @@ const COMMANDS: [(&str, &str, &str); 5] = [
 /// Asks and answers until the person ends it.
 pub(super) async fn run(conversation: &mut Conversation) -> Result<()> {
     let terminal = conversation.session.terminal.clone();
-    terminal.note(&dimmed(&format!(
+    terminal.aside(&format!(
         "talking with {}; /help lists the commands, Ctrl-D ends",
         conversation.model
-    )));
+    ));
     while let Some(line) = terminal.read_line(PROMPT).await? {
         let line = line.trim();
         if line.is_empty() {
@@ -56,7 +56,7 @@ pub(super) async fn run(conversation: &mut Conversation) -> Result<()> {
         }
     }
     if let Some(id) = conversation.thread() {
-        terminal.note(&dimmed(&format!("go on later with: stead chat --thread {id}")));
+        terminal.aside(&format!("go on later with: stead chat --thread {id}"));
     }
     Ok(())
 }

@@ -3,9 +3,9 @@
 use std::{
     collections::VecDeque,
     sync::{Arc, Mutex},
+    time::Duration,
 };
 
-use async_trait::async_trait;
 use axum::{
     Router,
     extract::{Request, State},
@@ -16,12 +16,8 @@ use bytes::Bytes;
 use futures::{StreamExt, stream};
 use http_body_util::{BodyExt, Limited};
 use serde_json::{Value, json};
-use stead_kernel::{
-    Body, Identity, Principal, Reason,
-    command::{ProgressBar, Server, Terminal, View},
-};
-use stead_testkit::FakePorts;
-use tower::ServiceExt;
+use stead_kernel::{Body, Principal, Reason};
+use stead_testkit::{FakeApi, FakePorts, FakeTerminal, LocalServer};
 
 use super::*;
 
@@ -92,100 +88,6 @@ async fn complete(State(model): State<Model>, request: Request) -> Response {
         .unwrap()
 }
 
-/// The server in this process; the person is the admin.
-struct Local(Router);
-
-#[async_trait]
-impl Server for Local {
-    async fn send(&self, mut request: http::Request<Body>) -> Result<http::Response<Body>> {
-        request
-            .extensions_mut()
-            .insert(Identity::Known(Arc::new(Principal::admin())));
-        Ok(self.0.clone().oneshot(request).await.unwrap())
-    }
-
-    async fn json(&self, method: http::Method, path: &str, body: Option<Value>) -> Result<Value> {
-        let body = body.map_or_else(Body::empty, |body| Body::from(body.to_string()));
-        let request = http::Request::builder()
-            .method(method)
-            .uri(path)
-            .body(body)
-            .unwrap();
-        let response = self.send(request).await?;
-        let failed = !response.status().is_success();
-        let bytes = Limited::new(response.into_body(), 1 << 20)
-            .collect()
-            .await
-            .unwrap()
-            .to_bytes();
-        let value: Value = serde_json::from_slice(&bytes).unwrap_or_default();
-        let error = &value["error"];
-        if failed {
-            let reason = error["reason"]
-                .as_str()
-                .and_then(Reason::parse)
-                .unwrap_or(Reason::Internal);
-            return Err(Error::new(reason, error["message"].as_str().unwrap_or("failed")));
-        }
-        Ok(value)
-    }
-
-    fn client(&self) -> kube::Client {
-        unreachable!("chat needs no resources")
-    }
-
-    fn address(&self) -> String {
-        "http://127.0.0.1".into()
-    }
-}
-
-/// A person who types these lines and presses Ctrl-C when the model hangs.
-#[derive(Default)]
-struct Person {
-    interactive: bool,
-    lines: Mutex<VecDeque<String>>,
-    written: Mutex<String>,
-    notes: Mutex<Vec<String>>,
-    printed: Mutex<Vec<View>>,
-}
-
-struct NoBar;
-
-impl ProgressBar for NoBar {
-    fn set(&self, _done: u64, _total: Option<u64>) {}
-    fn message(&self, _text: &str) {}
-}
-
-#[async_trait]
-impl Terminal for Person {
-    fn print(&self, view: &View) -> Result<()> {
-        self.printed.lock().unwrap().push(view.clone());
-        Ok(())
-    }
-    fn write(&self, text: &str) -> Result<()> {
-        self.written.lock().unwrap().push_str(text);
-        Ok(())
-    }
-    fn note(&self, text: &str) {
-        self.notes.lock().unwrap().push(text.to_owned());
-    }
-    fn progress(&self, _label: &str, _total: Option<u64>) -> Box<dyn ProgressBar> {
-        Box::new(NoBar)
-    }
-    fn interactive(&self) -> bool {
-        self.interactive
-    }
-    async fn read_line(&self, _prompt: &str) -> Result<Option<String>> {
-        Ok(self.lines.lock().unwrap().pop_front())
-    }
-    async fn read_secret(&self, _prompt: &str) -> Result<String> {
-        Err(Error::internal("chat asks for no secret"))
-    }
-    async fn interrupted(&self) {
-        tokio::time::sleep(std::time::Duration::from_mins(1)).await;
-    }
-}
-
 #[derive(Default)]
 struct Room {
     ports: FakePorts,
@@ -206,24 +108,21 @@ impl Room {
         format: Format,
         interactive: bool,
         lines: &[&str],
-    ) -> (Result<()>, Arc<Person>) {
+    ) -> (Result<()>, Arc<FakeTerminal>) {
         let models = get(async || axum::Json(json!({"data": [{"id": "chat"}, {"id": "other"}]})));
         let v1 = Router::new()
             .route("/v1/chat/completions", post(complete))
             .with_state(self.model.clone())
             .route("/v1/models", models);
         let router = v1.merge(crate::threads::routes(&self.ports.ports()));
-        let person = Arc::new(Person {
-            interactive,
-            lines: Mutex::new(lines.iter().map(|&line| line.to_owned()).collect()),
-            ..Person::default()
-        });
-        let session = Session {
-            server: Arc::new(Local(router)),
-            terminal: person.clone(),
-            project: "default".into(),
-            format,
+        let person = if interactive {
+            FakeTerminal::person(lines)
+        } else {
+            FakeTerminal::input(lines)
         };
+        let person = Arc::new(person.interrupting_after(Duration::from_mins(1)));
+        let server = LocalServer::new(router, Principal::admin(), FakeApi::default());
+        let session = person.session(server, format);
         let matches = spec().get_matches_from([&["chat"], arguments].concat());
         (run(matches, session).await, person)
     }
@@ -255,7 +154,7 @@ fn the_command_is_well_formed() {
 #[tokio::test(start_paused = true)]
 async fn a_question_as_arguments_gets_one_answer_and_is_gone_on_with_later() {
     let room = Room::with(vec![
-        Reply::Pieces(&["Par", "is."]),
+        Reply::Pieces(&["Par", "is.\u{1b}[2J"]),
         Reply::Pieces(&["Two million."]),
     ]);
     let (result, person) = room
@@ -267,8 +166,12 @@ async fn a_question_as_arguments_gets_one_answer_and_is_gone_on_with_later() {
         )
         .await;
     result.unwrap();
-    assert_eq!(*person.written.lock().unwrap(), "Paris.\n");
-    let notes = person.notes.lock().unwrap().join("\n");
+    assert_eq!(
+        person.written(),
+        "Paris.\u{fffd}[2J\n",
+        "what steers a terminal is not passed on"
+    );
+    let notes = person.notes().join("\n");
     assert!(
         notes.contains("5 tokens in, 2 out") && notes.contains("first after"),
         "{notes}"
@@ -280,7 +183,7 @@ async fn a_question_as_arguments_gets_one_answer_and_is_gone_on_with_later() {
     let expected = [
         ("system", "Be brief."),
         ("user", "capital of France?"),
-        ("assistant", "Paris."),
+        ("assistant", "Paris.\u{1b}[2J"),
         ("user", "How many people?"),
     ];
     assert_eq!(room.asked(), said(&expected));
@@ -292,8 +195,8 @@ async fn standard_input_is_one_question_and_json_is_the_whole_message() {
     let (result, person) = room.chat(&[], Format::Json, false, &["what is", "2+2?"]).await;
     result.unwrap();
     assert_eq!(room.asked(), said(&[("user", "what is\n2+2?")]));
-    assert!(person.written.lock().unwrap().is_empty());
-    let message = person.printed.lock().unwrap()[0].items[0].clone();
+    assert!(person.written().is_empty());
+    let message = person.printed()[0].items[0].clone();
     assert_eq!(
         (&message["role"], &message["content"], &message["finish"]),
         (&json!("assistant"), &json!("4"), &json!("stop"))
@@ -311,7 +214,7 @@ async fn ctrl_c_stops_an_answer_and_keeps_what_there_is_of_it() {
         .chat(&[], Format::Table, true, &["tell a story", "", "go on"])
         .await;
     result.unwrap();
-    assert_eq!(*person.written.lock().unwrap(), "Once upon\nThe end.\n");
+    assert_eq!(person.written(), "Once upon\nThe end.\n");
     assert_eq!(
         room.asked(),
         said(&[
@@ -320,14 +223,7 @@ async fn ctrl_c_stops_an_answer_and_keeps_what_there_is_of_it() {
             ("user", "go on")
         ])
     );
-    assert!(
-        person
-            .notes
-            .lock()
-            .unwrap()
-            .iter()
-            .any(|note| note.contains("stopped"))
-    );
+    assert!(person.notes().iter().any(|note| note.contains("stopped")));
 }
 
 #[tokio::test(start_paused = true)]
@@ -340,7 +236,7 @@ async fn a_question_that_failed_is_left_out_of_what_follows() {
     ]);
     let (result, person) = room.chat(&[], Format::Table, true, &["a", "b", "c"]).await;
     result.unwrap();
-    let notes = person.notes.lock().unwrap().join("\n");
+    let notes = person.notes().join("\n");
     assert!(
         notes.contains("error: no such model\nhint: look around") && notes.contains("broke off"),
         "{notes}"
@@ -386,7 +282,7 @@ async fn commands_change_the_model_and_the_conversation() {
     result.unwrap();
     assert_eq!(room.asked(), said(&[("user", "second")]));
     assert_eq!(room.model.asked.lock().unwrap()[1]["model"], json!("other"));
-    let notes = person.notes.lock().unwrap().join("\n");
+    let notes = person.notes().join("\n");
     for told in [
         "* chat",
         "  other",
@@ -397,7 +293,7 @@ async fn commands_change_the_model_and_the_conversation() {
     ] {
         assert!(notes.contains(told), "{told} is missing in {notes}");
     }
-    assert_eq!(person.printed.lock().unwrap()[0].rows.len(), 2);
+    assert_eq!(person.printed()[0].rows.len(), 2);
     let missing = room
         .chat(&["--thread", "nobody", "x"], Format::Table, true, &[])
         .await
@@ -412,5 +308,5 @@ async fn a_provider_that_does_not_stream_is_understood_too() {
     let room = Room::with(vec![Reply::Plain(200, whole)]);
     let (result, person) = room.chat(&["x"], Format::Table, true, &[]).await;
     result.unwrap();
-    assert_eq!(*person.written.lock().unwrap(), "whole\n");
+    assert_eq!(person.written(), "whole\n");
 }

@@ -59,23 +59,4 @@ fn human_size(bytes: u64) -> String {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn sizes_are_for_people() {
-        for (bytes, text) in [
-            (0, "0 B"),
-            (999, "999 B"),
-            (98_362_432, "98.3 MB"),
-            (1_500_000_000, "1.5 GB"),
-        ] {
-            assert_eq!(human_size(bytes), text);
-        }
-    }
-
-    #[test]
-    fn the_command_is_well_formed() {
-        command().spec.debug_assert();
-    }
-}
+mod tests;

@@ -39,7 +39,7 @@ pub(crate) use self::{
     printcolumn = r#"{"name":"Digest","type":"string","priority":1,"jsonPath":".status.digest"}"#,
     printcolumn = r#"{"name":"Age","type":"date","jsonPath":".metadata.creationTimestamp"}"#
 )]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[serde(rename_all = "camelCase")]
 pub struct ModelSpec {
     /// Where the file can be had, tried in order: `hf:org/repo/file.gguf` (with `@revision` after it if need be),
     /// `https://…`, `http://…` (only with a pin), `file:/path` (by admins, or from a folder that the configuration

@@ -89,7 +89,10 @@ async fn wheels_that_are_not_what_they_should_be_are_refused() {
         ),
         (
             NAME,
-            wheel(&[("tiny_model/tiny.gguf", &[&b"GGUF"[..], &vec![0; 9_000_000]].concat())]),
+            wheel(&[(
+                "tiny_model/tiny.gguf",
+                &[&b"GGUF"[..], &vec![0; 9_000_000]].concat(),
+            )]),
             "would become",
         ),
         ("other-1.0-py3-none-any.whl", good.clone(), "left no wheel"),
