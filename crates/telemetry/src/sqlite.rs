@@ -239,7 +239,14 @@ fn migrate(connection: &mut Connection, path: &Path, layout: &Layout, found: i64
 }
 
 /// Copies one point in time of a file to a new one, while others go on writing.
-pub(crate) fn copy(connection: &Connection, to: &Path) -> Result<()> {
+pub(crate) fn copy_file(path: &Path, to: &Path) -> Result<()> {
+    let connection = open_reader(path)?;
+    // The copy is made by a statement that the flag would forbid.
+    connection.pragma_update(None, "query_only", false)?;
+    copy(&connection, to)
+}
+
+fn copy(connection: &Connection, to: &Path) -> Result<()> {
     if to.exists() {
         return Err(Error::Exists(show(to)));
     }

@@ -8,7 +8,7 @@ use super::{
     day::Day,
     names::Names,
     pack::{Content, Id, Kind, Packed, PackedAudit, PackedRequest, count, outcome_number},
-    rollup::{self, Key, Sums, minute_of},
+    rollup::{self, Slot, Sums, minute_of},
     schema,
 };
 use crate::sqlite::{self, Result};
@@ -66,7 +66,7 @@ impl DayFile {
             day,
         } = self;
         let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-        let mut sums: HashMap<Key, Sums> = HashMap::new();
+        let mut sums: HashMap<Slot, Sums> = HashMap::new();
         let mut new = 0;
         for event in events {
             let at = day.nearest(event.at);
@@ -91,14 +91,14 @@ fn insert_request(
     id: &Id,
     at: i64,
     request: &PackedRequest,
-    sums: &mut HashMap<Key, Sums>,
+    sums: &mut HashMap<Slot, Sums>,
 ) -> Result<bool> {
     let row = &request.row;
-    let key = Key {
+    let slot = Slot {
         minute: minute_of(at),
         project: names.number(connection, &row.project)?,
         user: names.number(connection, &row.user)?,
-        api_key: names.number(connection, &row.key)?,
+        key: names.number(connection, &row.key)?,
         model: names.number(connection, &row.model)?,
         provider: names.number(connection, &row.provider)?,
     };
@@ -106,11 +106,11 @@ fn insert_request(
         id,
         at,
         request.trace,
-        key.project,
-        key.user,
-        key.api_key,
-        key.model,
-        key.provider,
+        slot.project,
+        slot.user,
+        slot.key,
+        slot.model,
+        slot.provider,
         names.number(connection, &row.route)?,
         names.number(connection, &row.provider_model)?,
         names.number(connection, &row.dialect)?,
@@ -141,7 +141,7 @@ fn insert_request(
                 request.output
             ])?;
     }
-    sums.entry(key).or_default().add(&Sums::of(row));
+    sums.entry(slot).or_default().add(&Sums::of(row));
     Ok(true)
 }
 

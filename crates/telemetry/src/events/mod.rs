@@ -96,7 +96,7 @@ impl EventStore {
             for file in all_files(&files.days()) {
                 let path = files.path(file);
                 let target = path.file_name().map_or_else(|| to.clone(), |name| to.join(name));
-                files.read(file, |connection| sqlite::copy(connection, &target))?;
+                sqlite::copy_file(&path, &target)?;
             }
             Ok(())
         };

@@ -42,11 +42,11 @@ pub(super) fn minute_of(micros: i64) -> i64 {
 
 /// What a rollup is a sum of: the minute, and numbers of names.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(super) struct Key {
+pub(super) struct Slot {
     pub(super) minute: i64,
     pub(super) project: i64,
     pub(super) user: i64,
-    pub(super) api_key: i64,
+    pub(super) key: i64,
     pub(super) model: i64,
     pub(super) provider: i64,
 }
@@ -125,16 +125,16 @@ impl Sums {
 }
 
 /// Adds sums to a file, inside the caller's transaction.
-pub(super) fn store(connection: &Connection, sums: &HashMap<Key, Sums>) -> Result<()> {
+pub(super) fn store(connection: &Connection, sums: &HashMap<Slot, Sums>) -> Result<()> {
     let mut statement = connection.prepare_cached(UPSERT)?;
-    for (key, sums) in sums {
+    for (slot, sums) in sums {
         let columns = [
-            key.minute,
-            key.project,
-            key.user,
-            key.api_key,
-            key.model,
-            key.provider,
+            slot.minute,
+            slot.project,
+            slot.user,
+            slot.key,
+            slot.model,
+            slot.provider,
         ];
         statement.execute(params_from_iter(columns.into_iter().chain(sums.0)))?;
     }
@@ -149,19 +149,19 @@ pub(super) fn fold(from: &Connection, to: &Connection, to_names: &mut Names) -> 
     let mut texts = Texts::new(from);
     let mut statement = from.prepare(&sql)?;
     let mut rows = statement.query([])?;
-    let mut folded: HashMap<Key, Sums> = HashMap::new();
+    let mut folded: HashMap<Slot, Sums> = HashMap::new();
     while let Some(row) = rows.next()? {
         let mut renamed =
             |index: usize| -> Result<i64> { to_names.number(to, &texts.text(row.get(index)?)?) };
-        let key = Key {
+        let slot = Slot {
             minute: row.get(0)?,
             project: renamed(1)?,
             user: renamed(2)?,
-            api_key: renamed(3)?,
+            key: renamed(3)?,
             model: renamed(4)?,
             provider: renamed(5)?,
         };
-        folded.entry(key).or_default().add(&Sums::read(row, 6)?);
+        folded.entry(slot).or_default().add(&Sums::read(row, 6)?);
     }
     store(to, &folded)
 }

@@ -72,8 +72,9 @@ impl RecordStore {
     /// # Errors
     /// `Conflict` when there is such a file already; `Unavailable` when it cannot be written.
     pub async fn backup(&self, to: &Path) -> Result<()> {
-        let to = to.to_owned();
-        self.read(move |connection, _| sqlite::copy(connection, &to))
+        let (path, to) = (self.path.clone(), to.to_owned());
+        self.readers
+            .blocking(move || Ok(sqlite::copy_file(&path, &to)?))
             .await
     }
 

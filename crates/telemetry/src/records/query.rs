@@ -85,9 +85,43 @@ fn time(micros: i64) -> Timestamp {
 struct Cursor {
     /// Of which list: the field, `-` before it when descending.
     list: String,
-    value: Value,
+    value: Mark,
     id: String,
     project: String,
+}
+
+/// A value of the ordered field. A real is kept as its bits, since its text need not come back the same, and a
+/// place that is off by the last bit repeats or skips records.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+enum Mark {
+    #[serde(rename = "n")]
+    Null,
+    #[serde(rename = "i")]
+    Integer(i64),
+    #[serde(rename = "r")]
+    Real(u64),
+    #[serde(rename = "t")]
+    Text(String),
+}
+
+impl Mark {
+    fn of(value: Sql) -> Self {
+        match value {
+            Sql::Integer(integer) => Self::Integer(integer),
+            Sql::Real(real) => Self::Real(real.to_bits()),
+            Sql::Text(text) => Self::Text(text),
+            Sql::Null | Sql::Blob(_) => Self::Null,
+        }
+    }
+
+    fn sql(&self) -> Sql {
+        match self {
+            Self::Null => Sql::Null,
+            Self::Integer(integer) => Sql::Integer(*integer),
+            Self::Real(bits) => Sql::Real(f64::from_bits(*bits)),
+            Self::Text(text) => Sql::Text(text.clone()),
+        }
+    }
 }
 
 impl Cursor {
@@ -136,7 +170,7 @@ impl List {
         }
         if let Some(after) = &query.after {
             let cursor = Cursor::parse(after, &list)?;
-            conditions.push(beyond(&order, query.descending, &cursor, &mut values)?);
+            conditions.push(beyond(&order, query.descending, &cursor, &mut values));
         }
         let limit = match query.limit {
             0 => LIMIT,
@@ -164,14 +198,14 @@ impl List {
         let mut statement = connection.prepare_cached(&self.sql)?;
         let mut rows = statement.query(params_from_iter(self.values))?;
         let mut items: Vec<Record> = Vec::new();
-        let mut last = Value::Null;
+        let mut last = Mark::Null;
         let mut more = false;
         while let Some(row) = rows.next()? {
             more = items.len() == self.limit;
             if more {
                 break;
             }
-            last = json(row.get(6)?);
+            last = Mark::of(row.get(6)?);
             items.push(Stored::read(row)?.record(path, self.table)?);
         }
         let next = items.last().filter(|_| more).map(|record| {
@@ -220,20 +254,14 @@ fn equals(expression: &str, field: &str, value: &Value, values: &mut Vec<Sql>) -
 }
 
 /// The records after a place in the order. `SQLite` sorts NULL before everything else.
-fn beyond(order: &str, descending: bool, cursor: &Cursor, values: &mut Vec<Sql>) -> KernelResult<String> {
+fn beyond(order: &str, descending: bool, cursor: &Cursor, values: &mut Vec<Sql>) -> String {
     let than = if descending { "<" } else { ">" };
     let tie = format!("(id, project) {than} (?, ?)");
-    let ids = [Sql::Text(cursor.id.clone()), Sql::Text(cursor.project.clone())];
     let condition = match (&cursor.value, descending) {
-        (Value::Array(_) | Value::Object(_), _) => {
-            return Err(KernelError::invalid(
-                "after: this is not where a page of this list ended",
-            ));
-        }
-        (Value::Null, true) => format!("({order} IS NULL AND {tie})"),
-        (Value::Null, false) => format!("({order} IS NOT NULL OR {tie})"),
-        (value, _) => {
-            values.extend([sql(value), sql(value)]);
+        (Mark::Null, true) => format!("({order} IS NULL AND {tie})"),
+        (Mark::Null, false) => format!("({order} IS NOT NULL OR {tie})"),
+        (Mark::Integer(_) | Mark::Real(_) | Mark::Text(_), _) => {
+            values.extend([cursor.value.sql(), cursor.value.sql()]);
             let nulls = if descending {
                 format!(" OR {order} IS NULL")
             } else {
@@ -242,8 +270,8 @@ fn beyond(order: &str, descending: bool, cursor: &Cursor, values: &mut Vec<Sql>)
             format!("({order} {than} ?{nulls} OR ({order} = ? AND {tie}))")
         }
     };
-    values.extend(ids);
-    Ok(condition)
+    values.extend([Sql::Text(cursor.id.clone()), Sql::Text(cursor.project.clone())]);
+    condition
 }
 
 fn sql(value: &Value) -> Sql {
@@ -256,14 +284,5 @@ fn sql(value: &Value) -> Sql {
         },
         Value::String(text) => Sql::Text(text.clone()),
         Value::Null | Value::Array(_) | Value::Object(_) => Sql::Null,
-    }
-}
-
-fn json(value: Sql) -> Value {
-    match value {
-        Sql::Integer(integer) => integer.into(),
-        Sql::Real(real) => real.into(),
-        Sql::Text(text) => text.into(),
-        Sql::Null | Sql::Blob(_) => Value::Null,
     }
 }
