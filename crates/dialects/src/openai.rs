@@ -45,7 +45,7 @@ pub struct Answer {
 }
 
 impl Answer {
-    fn object(&self, kind: &str, choices: Value, usage_tokens: Option<&Usage>) -> Value {
+    fn object(&self, kind: &str, choices: &[Value], usage_tokens: Option<&Usage>) -> Value {
         let mut object = json!({
             "id": self.id, "object": kind, "created": self.created, "model": self.model, "choices": choices,
         });
@@ -59,7 +59,7 @@ impl Answer {
     pub fn completion(&self, message: &Value, finish_reason: &str, usage: &Usage) -> Value {
         let choice =
             json!({"index": 0, "message": message, "logprobs": null, "finish_reason": finish_reason});
-        self.object("chat.completion", json!([choice]), Some(usage))
+        self.object("chat.completion", &[choice], Some(usage))
     }
 
     /// A whole `chat.completion` with a text as its answer.
@@ -71,7 +71,7 @@ impl Answer {
     /// A `chat.completion.chunk` with one choice.
     pub fn chunk(&self, delta: &Value, finish_reason: Option<&str>) -> Value {
         let choice = json!({"index": 0, "delta": delta, "logprobs": null, "finish_reason": finish_reason});
-        self.object("chat.completion.chunk", json!([choice]), None)
+        self.object("chat.completion.chunk", &[choice], None)
     }
 
     /// The first chunk, which names the role.
@@ -91,24 +91,24 @@ impl Answer {
 
     /// The last chunk of a stream whose request set `stream_options.include_usage`: no choices, but the usage.
     pub fn usage_chunk(&self, usage: &Usage) -> Value {
-        self.object("chat.completion.chunk", json!([]), Some(usage))
+        self.object("chat.completion.chunk", &[], Some(usage))
     }
 
     /// A whole `text_completion` (the older completions API) with one choice.
     pub fn text_completion(&self, text: &str, finish_reason: &str, usage: &Usage) -> Value {
         let choice = json!({"index": 0, "text": text, "logprobs": null, "finish_reason": finish_reason});
-        self.object("text_completion", json!([choice]), Some(usage))
+        self.object("text_completion", &[choice], Some(usage))
     }
 
     /// A chunk of a streamed `text_completion`.
     pub fn text_completion_chunk(&self, text: &str, finish_reason: Option<&str>) -> Value {
         let choice = json!({"index": 0, "text": text, "logprobs": null, "finish_reason": finish_reason});
-        self.object("text_completion", json!([choice]), None)
+        self.object("text_completion", &[choice], None)
     }
 
     /// The last chunk of a streamed `text_completion` whose request asked for the usage.
     pub fn text_completion_usage_chunk(&self, usage: &Usage) -> Value {
-        self.object("text_completion", json!([]), Some(usage))
+        self.object("text_completion", &[], Some(usage))
     }
 }
 

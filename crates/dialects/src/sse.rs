@@ -79,15 +79,11 @@ impl Decoder {
             let (line, tail) = rest.split_at(end);
             self.extend(line)?;
             events.extend(self.end_line());
-            rest = match tail {
-                [b'\r', b'\n', tail @ ..] | [b'\n', tail @ ..] => tail,
-                [b'\r'] => {
-                    self.after_cr = true;
-                    &[]
-                }
-                [b'\r', tail @ ..] => tail,
-                _ => &[],
-            };
+            rest = tail.get(1..).unwrap_or_default();
+            if tail.first() == Some(&b'\r') {
+                self.after_cr = rest.is_empty();
+                rest = rest.strip_prefix(b"\n").unwrap_or(rest);
+            }
         }
         self.extend(rest)?;
         Ok(events)

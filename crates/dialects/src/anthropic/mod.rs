@@ -1,15 +1,34 @@
 //! Between OpenAI's chat completions and Anthropic's Messages.
+//!
+//! Wire formats after Anthropic's API reference ("Messages", "Streaming messages", "Structured outputs", "Errors";
+//! API version 2023-06-01) and OpenAI's ("Chat completions").
+
+mod error;
+mod messages;
+mod request;
+mod response;
+mod sampling;
+mod stream;
+mod tools;
 
 use serde_json::Value;
 
-use crate::{Usage, sse::Event};
+pub use error::error_to_openai;
+pub use request::request_from_openai;
+pub use response::response_to_openai;
+pub use stream::StreamToOpenai;
+
+use crate::Usage;
+
+/// The value of the header `anthropic-version` that this translation speaks.
+pub const API_VERSION: &str = "2023-06-01";
 
 /// A request in Anthropic's dialect.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Translated {
     /// The body of `POST /v1/messages`.
     pub body: Value,
-    /// What could not be expressed and was left out, one sentence each.
+    /// What could not be expressed and was left out or changed, one sentence each.
     pub warnings: Vec<String>,
 }
 
@@ -23,78 +42,47 @@ pub struct TranslateError {
     pub message: String,
 }
 
-/// Translates a chat completions request.
-///
-/// # Errors
-/// Names the field that is malformed, or that Messages cannot express and that would change the answer.
-pub fn request_from_openai(body: &Value, default_max_tokens: u32) -> Result<Translated, TranslateError> {
-    let _ = default_max_tokens;
-    Ok(Translated {
-        body: body.clone(),
-        warnings: Vec::new(),
+fn refuse<T>(param: impl Into<String>, message: impl Into<String>) -> Result<T, TranslateError> {
+    let (param, message) = (param.into(), message.into());
+    Err(TranslateError {
+        message: format!("{param}: {message}"),
+        param,
     })
 }
 
-/// Translates a whole answer; `model` is the name that the client knows, `created` in seconds since 1970.
-///
-/// # Errors
-/// When the answer is no message.
-pub fn response_to_openai(body: &Value, model: &str, created: i64) -> Result<Value, TranslateError> {
-    let _ = (model, created);
-    Ok(body.clone())
-}
-
 /// The tokens of a Messages `usage` object.
+///
+/// Anthropic counts tokens read from and written to its cache apart from `input_tokens`; here they are part of the input.
 pub fn usage(usage: &Value) -> Usage {
-    let _ = usage;
-    Usage::default()
-}
-
-/// Translates a stream, event by event.
-#[derive(Debug)]
-pub struct StreamToOpenai {
-    usage: Usage,
-}
-
-impl StreamToOpenai {
-    /// `model` is the name that the client knows, `created` in seconds since 1970; with `include_usage` the last
-    /// chunk carries the usage.
-    pub fn new(model: &str, created: i64, include_usage: bool) -> Self {
-        let _ = (model, created, include_usage);
-        Self {
-            usage: Usage::default(),
-        }
-    }
-
-    /// The chunks that come of one event; an error event gives one error body (with the key `error`).
-    pub fn event(&mut self, event: &Event) -> Vec<Value> {
-        let _ = event;
-        Vec::new()
-    }
-
-    /// What to send when the upstream's stream is over: nothing after a whole message, else an error body.
-    pub fn finish(&mut self) -> Vec<Value> {
-        Vec::new()
-    }
-
-    /// Whether the message came to its end (`message_stop`), so that `[DONE]` may be sent.
-    pub fn is_complete(&self) -> bool {
-        false
-    }
-
-    /// The tokens so far.
-    pub fn usage(&self) -> Usage {
-        self.usage
-    }
-
-    /// The finish reason in OpenAI's words, once it is known.
-    pub fn finish_reason(&self) -> Option<&'static str> {
-        None
+    let count = |name: &str| usage.get(name).and_then(Value::as_u64);
+    let details = usage.get("output_tokens_details");
+    let cached_input = count("cache_read_input_tokens").unwrap_or(0);
+    let written = count("cache_creation_input_tokens").unwrap_or(0);
+    Usage {
+        input: count("input_tokens")
+            .unwrap_or(0)
+            .saturating_add(cached_input)
+            .saturating_add(written),
+        output: count("output_tokens").unwrap_or(0),
+        cached_input,
+        reasoning: details
+            .and_then(|details| details.get("thinking_tokens")?.as_u64())
+            .unwrap_or(0),
     }
 }
 
-/// Translates an error answer of any shape.
-pub fn error_to_openai(status: u16, body: &[u8]) -> Value {
-    let _ = (status, body);
-    Value::Null
+/// OpenAI's finish reason for Anthropic's stop reason.
+fn finish_reason(stop_reason: &str) -> &'static str {
+    match stop_reason {
+        "max_tokens" | "model_context_window_exceeded" => "length",
+        "tool_use" => "tool_calls",
+        "refusal" => "content_filter",
+        // end_turn, stop_sequence, pause_turn, and reasons that may come later.
+        _ => "stop",
+    }
+}
+
+/// The answer's id for OpenAI clients.
+fn answer_id(message_id: Option<&str>) -> String {
+    format!("chatcmpl-{}", message_id.unwrap_or("unknown"))
 }
