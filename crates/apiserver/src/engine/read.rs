@@ -56,6 +56,8 @@ pub(crate) struct ListOptions {
     pub(crate) limit: usize,
     /// Where the last page ended.
     pub(crate) page: String,
+    /// The version whose state is asked for; the newest if none is.
+    pub(crate) exact: Option<u64>,
 }
 
 /// A page of a list.
@@ -83,16 +85,14 @@ impl Engine {
     /// A page of the objects that match.
     pub(crate) async fn list(self: &Arc<Self>, target: &Target, options: ListOptions) -> Outcome<Listed> {
         let exact = options.selectors.fields.exact("metadata.name");
-        if let (Some(name), true) = (exact, !target.namespace.is_empty() || !target.kind.namespaced) {
+        let one_place = !target.namespace.is_empty() || !target.kind.namespaced;
+        if let (Some(name), true, None) = (exact, one_place, options.exact) {
             return self.list_one(target, name, &options.selectors);
         }
         let query = ListQuery {
             resource: Arc::clone(&target.kind.storage),
             namespace: Some(target.namespace.clone()).filter(|namespace| !namespace.is_empty()),
-            from: Some(&options.page)
-                .filter(|page| !page.is_empty())
-                .map(|page| read_page(page))
-                .transpose()?,
+            from: begin(&options)?,
             limit: options.limit,
         };
         let found = Arc::new(Mutex::new((Vec::new(), None)));
@@ -129,11 +129,10 @@ impl Engine {
         }
     }
 
-    /// A list that a selector narrows to one name. The version is taken first: a change in between is then
-    /// seen by the watch that follows, at worst twice, never lost.
+    /// A list that a selector narrows to one name.
     fn list_one(&self, target: &Target, name: &str, selectors: &Selectors) -> Outcome<Listed> {
-        let version = self.store.window().latest();
-        let object = self.load(&target.named(&target.namespace, name))?;
+        let (row, version) = self.store.get_at(&target.named(&target.namespace, name).key())?;
+        let object = row.map(|row| self.decode(&target.kind, &row)).transpose()?;
         Ok(Listed {
             version,
             items: object
@@ -142,6 +141,19 @@ impl Engine {
                 .collect(),
             next: String::new(),
         })
+    }
+}
+
+/// Where a list begins, and at which version, if not with the first object of now.
+fn begin(options: &ListOptions) -> Outcome<Option<(Position, u64)>> {
+    let first = Position {
+        namespace: String::new(),
+        name: String::new(),
+    };
+    if options.page.is_empty() {
+        Ok(options.exact.map(|version| (first, version)))
+    } else {
+        read_page(&options.page).map(Some)
     }
 }
 

@@ -312,9 +312,8 @@ fn message(bytes: &[u8], fields: &[Field]) -> Option<Map<String, Value>> {
 fn read_into(object: &mut Map<String, Value>, name: &str, kind: Type, value: &Wire<'_>) -> Option<()> {
     let single = match (kind, value) {
         (Type::Text, Wire::Bytes(bytes)) => text(bytes)?,
-        (Type::Int, Wire::Varint(number)) => Value::from(number.cast_signed()),
         (Type::Count, Wire::Varint(0)) => Value::Null,
-        (Type::Count, Wire::Varint(number)) => Value::from(number.cast_signed()),
+        (Type::Int | Type::Count, Wire::Varint(number)) => Value::from(number.cast_signed()),
         (Type::Flag, Wire::Varint(number)) => Value::Bool(*number != 0),
         (Type::Time, Wire::Bytes(bytes)) => time(bytes, "%Y-%m-%dT%H:%M:%SZ")?,
         (Type::MicroTime, Wire::Bytes(bytes)) => time(bytes, "%Y-%m-%dT%H:%M:%S.%6fZ")?,

@@ -92,7 +92,17 @@ impl Query {
 
     /// Which objects to list.
     pub(super) fn list_options(&self, kind: &ResourceType) -> Outcome<ListOptions> {
+        let exact = match self.get("resourceVersionMatch") {
+            "" | "NotOlderThan" => None,
+            "Exact" => Some(self.number("resourceVersion")?).filter(|version| *version > 0),
+            other => {
+                return Err(Failure::bad_request(format!(
+                    "resourceVersionMatch: Unsupported value: {other:?}: supported values: \"Exact\", \"NotOlderThan\""
+                )));
+            }
+        };
         Ok(ListOptions {
+            exact,
             selectors: self.selectors(kind)?,
             limit: usize::try_from(self.number("limit")?).unwrap_or(usize::MAX),
             page: self.get("continue").into(),

@@ -141,7 +141,8 @@ const CORE: &[CoreKind] = &[
         kind: "Event",
         plural: "events",
         singular: "event",
-        short_names: &["ev"],
+        // The short name leads to the core group only.
+        short_names: &[],
         namespaced: true,
         status: false,
         storage: EVENTS,

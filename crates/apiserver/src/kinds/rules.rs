@@ -68,7 +68,11 @@ impl Rules {
                 errors
             }
             Self::Event => check_event(new),
-            Self::Definition => check_definition(new),
+            Self::Definition => {
+                let mut errors = check_definition(new);
+                errors.extend(old.map(|old| fixed(old, new)).unwrap_or_default());
+                errors
+            }
         }
     }
 }
@@ -193,6 +197,31 @@ fn immutable(old: Option<&Value>, new: &Value, fields: &[&str]) -> Vec<FieldErro
         .collect();
     if !marked(new) {
         errors.push(refuse("immutable"));
+    }
+    errors
+}
+
+/// What of a definition its objects depend on.
+fn fixed(old: &Value, new: &Value) -> Vec<FieldError> {
+    let mut errors = Vec::new();
+    for path in ["spec.group", "spec.scope", "spec.names.plural", "spec.names.kind"] {
+        let pointer = format!("/{}", path.replace('.', "/"));
+        if old.pointer(&pointer) != new.pointer(&pointer) {
+            let error = FieldError::new(path, FieldErrorKind::Invalid, "field is immutable");
+            errors.push(error);
+        }
+    }
+    let list = |pointer| {
+        new.pointer(pointer)
+            .and_then(Value::as_array)
+            .into_iter()
+            .flatten()
+    };
+    for stored in list("/status/storedVersions").filter_map(Value::as_str) {
+        if !list("/spec/versions").any(|version| top(version, "name") == stored) {
+            let detail = format!("must keep the version {stored:?}, in which objects may be stored");
+            errors.push(FieldError::new("spec.versions", FieldErrorKind::Invalid, detail));
+        }
     }
     errors
 }

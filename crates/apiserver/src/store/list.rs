@@ -36,15 +36,20 @@ pub(crate) struct Listing {
     pub(crate) next: Option<Position>,
 }
 
+/// The version of the newest change.
+pub(super) fn latest(connection: &Connection) -> rusqlite::Result<u64> {
+    connection
+        .prepare_cached("SELECT coalesce(max(version), 0) FROM changes")?
+        .query_row([], |row| row.get(0))
+}
+
 pub(super) fn list(
     connection: &Connection,
     query: &ListQuery,
     mut accept: impl FnMut(&Row) -> bool,
 ) -> Result<Listing, StoreError> {
     let snapshot = connection.unchecked_transaction()?;
-    let latest: u64 = snapshot
-        .prepare_cached("SELECT coalesce(max(version), 0) FROM changes")?
-        .query_row([], |row| row.get(0))?;
+    let latest = latest(&snapshot)?;
     let version = query.from.as_ref().map_or(latest, |(_, version)| *version);
     let undone = if version == latest {
         BTreeMap::new()

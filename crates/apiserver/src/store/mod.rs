@@ -138,20 +138,14 @@ impl Store {
 
     /// One object. A point read of the page cache: short enough for an async thread.
     pub(crate) fn get(&self, key: &Key) -> Result<Option<Row>, StoreError> {
+        self.readers.with(|connection| Ok(read_one(connection, key)?))
+    }
+
+    /// One object, and the newest version of the state in which it is so.
+    pub(crate) fn get_at(&self, key: &Key) -> Result<(Option<Row>, u64), StoreError> {
         self.readers.with(|connection| {
-            let mut statement = connection.prepare_cached(
-                "SELECT version, body FROM objects WHERE resource = ?1 AND namespace = ?2 AND name = ?3",
-            )?;
-            let row = statement
-                .query_row((&*key.resource, &*key.namespace, &*key.name), |row| {
-                    Ok((row.get(0)?, row.get::<_, Vec<u8>>(1)?))
-                })
-                .optional()?;
-            Ok(row.map(|(version, body)| Row {
-                key: key.clone(),
-                version,
-                body: body.into(),
-            }))
+            let snapshot = connection.unchecked_transaction()?;
+            Ok((read_one(&snapshot, key)?, list::latest(&snapshot)?))
         })
     }
 
@@ -320,6 +314,22 @@ impl Store {
     pub(crate) async fn limit_pages(&self, pages: u32) {
         self.writer.limit_pages(pages).await;
     }
+}
+
+fn read_one(connection: &rusqlite::Connection, key: &Key) -> rusqlite::Result<Option<Row>> {
+    let mut statement = connection.prepare_cached(
+        "SELECT version, body FROM objects WHERE resource = ?1 AND namespace = ?2 AND name = ?3",
+    )?;
+    let row = statement
+        .query_row((&*key.resource, &*key.namespace, &*key.name), |row| {
+            Ok((row.get(0)?, row.get::<_, Vec<u8>>(1)?))
+        })
+        .optional()?;
+    Ok(row.map(|(version, body)| Row {
+        key: key.clone(),
+        version,
+        body: body.into(),
+    }))
 }
 
 #[cfg(test)]

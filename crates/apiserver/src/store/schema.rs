@@ -42,13 +42,22 @@ CREATE TABLE changes (
 ) STRICT;
 CREATE TABLE outbox (id INTEGER PRIMARY KEY AUTOINCREMENT, event TEXT NOT NULL) STRICT;
 "];
+/// To how many bytes the write-ahead log shrinks after it grew.
+const LOG_LIMIT: i64 = 16 << 20;
 /// Files up to this size are checked whole when they are opened.
 const CHECK_LIMIT: u64 = 64 << 20;
 
 /// Opens the file for writing; creates, checks and migrates it.
 pub(super) fn open(path: &Path) -> stead_kernel::Result<Connection> {
     let size = std::fs::metadata(path).map_or(0, |metadata| metadata.len());
+    create_private(path).map_err(|error| cannot_write(path, error))?;
     let mut connection = Connection::open(path).map_err(|error| describe(path, error))?;
+    if connection
+        .is_readonly("main")
+        .map_err(|error| describe(path, error))?
+    {
+        return Err(cannot_write(path, "it may only be read"));
+    }
     let version = prepare(&connection).map_err(|error| describe(path, error))?;
     let newest = i64::try_from(MIGRATIONS.len()).unwrap_or(i64::MAX);
     if version > newest {
@@ -67,6 +76,14 @@ pub(super) fn open(path: &Path) -> stead_kernel::Result<Connection> {
     Ok(connection)
 }
 
+/// Makes the file, for its owner only; `SQLite` gives the files beside it the same mode.
+fn create_private(path: &Path) -> std::io::Result<()> {
+    use std::os::unix::fs::OpenOptionsExt;
+    let mut options = std::fs::OpenOptions::new();
+    options.append(true).create(true).mode(0o600).open(path)?;
+    Ok(())
+}
+
 /// Sets the connection up and returns the file's version.
 fn prepare(connection: &Connection) -> rusqlite::Result<i64> {
     connection.busy_timeout(Duration::from_secs(5))?;
@@ -75,6 +92,7 @@ fn prepare(connection: &Connection) -> rusqlite::Result<i64> {
     connection.pragma_update(None, "journal_mode", "WAL")?;
     connection.pragma_update(None, "synchronous", "FULL")?;
     connection.pragma_update(None, "foreign_keys", true)?;
+    connection.pragma_update(None, "journal_size_limit", LOG_LIMIT)?;
     Ok(version)
 }
 
@@ -111,8 +129,19 @@ fn run_migrations(connection: &mut Connection, from: usize) -> rusqlite::Result<
     transaction.commit()
 }
 
-/// Copies the file, consistently, and syncs the copy.
+/// Copies the file, consistently, and syncs the copy; leaves nothing behind when that fails.
 pub(super) fn copy(connection: &Connection, to: &Path) -> Result<(), StoreError> {
+    let copied = create_private(to)
+        .map_err(|error| StoreError::Io(error.to_string()))
+        .and_then(|()| fill(connection, to));
+    if copied.is_err() {
+        // What is wrong is told already.
+        let _ = std::fs::remove_file(to);
+    }
+    copied
+}
+
+fn fill(connection: &Connection, to: &Path) -> Result<(), StoreError> {
     let mut target = Connection::open(to)?;
     Backup::new(connection, &mut target)?.run_to_completion(i32::MAX, Duration::ZERO, None)?;
     target.close().map_err(|(_, error)| error)?;
@@ -145,12 +174,17 @@ pub(super) fn describe(path: &Path, error: rusqlite::Error) -> Error {
         Some(ErrorCode::NotADatabase | ErrorCode::DatabaseCorrupt) => damaged(path),
         Some(ErrorCode::DiskFull) => Error::unavailable(format!("the disk of {shown} is full")),
         Some(ErrorCode::CannotOpen | ErrorCode::ReadOnly | ErrorCode::PermissionDenied) => {
-            Error::unavailable(format!("the state file {shown} cannot be opened for writing"))
-                .hint("check who owns the data folder, and that it is on a disk that can be written")
-                .because(error)
+            cannot_write(path, error)
         }
         _ => Error::unavailable(format!("the state file {shown} cannot be used")).because(error),
     }
+}
+
+fn cannot_write(path: &Path, why: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Error {
+    let message = format!("the state file {} cannot be opened for writing", path.display());
+    Error::unavailable(message)
+        .hint("check who owns the data folder, and that it is on a disk that can be written")
+        .because(why)
 }
 
 fn damaged(path: &Path) -> Error {

@@ -272,6 +272,18 @@ async fn a_definition_made_at_run_time_is_served_at_once_and_goes_with_its_objec
     let body = json!({"metadata": {"name": "g"}, "spec": {"size": 3}});
     assert_eq!(world.post(collection, &body).await.0, StatusCode::CREATED);
 
+    let path = format!("{definitions}/gadgets.more.dev");
+    for (change, field) in [
+        (json!({"spec": {"scope": "Cluster"}}), "spec.scope"),
+        (json!({"spec": {"names": {"kind": "Other"}}}), "spec.names.kind"),
+    ] {
+        let (status, answer) = world
+            .send("PATCH", &path, "application/merge-patch+json", change.to_string())
+            .await;
+        assert_eq!(status, StatusCode::UNPROCESSABLE_ENTITY);
+        assert_eq!(answer["details"]["causes"][0]["field"], field, "{answer}");
+    }
+
     let mut taken = definition("more.dev", "Gadget", "gizmos");
     taken["spec"]["names"]["singular"] = json!("gizmo");
     let (_, refused) = world.post(definitions, &taken).await;
@@ -281,7 +293,6 @@ async fn a_definition_made_at_run_time_is_served_at_once_and_goes_with_its_objec
         StatusCode::NOT_FOUND
     );
 
-    let path = format!("{definitions}/gadgets.more.dev");
     world.send("DELETE", &path, "", "").await;
     eventually("the definition is gone", async || {
         world.get(&path).await.0 == StatusCode::NOT_FOUND

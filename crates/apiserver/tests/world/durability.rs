@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use k8s_openapi::api::core::v1::Secret;
 use kube::{
     Api,
-    api::{ListParams, Patch, PatchParams, PostParams},
+    api::{DeleteParams, ListParams, Patch, PatchParams, PostParams},
 };
 use serde_json::json;
 use stead_kernel::{
@@ -36,7 +36,10 @@ async fn secrets_are_never_in_the_file() {
         .patch("a", &PatchParams::default(), &Patch::Merge(body(other)))
         .await
         .expect("patched");
-    secrets.delete("a", &Default::default()).await.expect("deleted");
+    secrets
+        .delete("a", &DeleteParams::default())
+        .await
+        .expect("deleted");
     let folder = world.path().parent().expect("a folder").to_owned();
     let mut looked_at = 0;
     for value in [plain, other] {
@@ -223,7 +226,7 @@ impl Events for Log {
         let mut rows = self.rows.lock().expect("a lock");
         rows.extend(events.into_iter().map(|event| match event {
             Event::Audit(row) => *row,
-            Event::Request(_) => panic!("no requests here"),
+            Event::Request(row) => unreachable!("a request: {row:?}"),
         }));
         Ok(())
     }
@@ -268,7 +271,10 @@ async fn every_write_has_an_audit_record_that_is_delivered_once() {
         .create(&PostParams::default(), &dynamic(widget("a")))
         .await
         .expect("created");
-    widgets.delete("a", &Default::default()).await.expect("deleted");
+    widgets
+        .delete("a", &DeleteParams::default())
+        .await
+        .expect("deleted");
     let mine = || {
         let rows = log.rows.lock().expect("a lock");
         let admin = rows.iter().filter(|row| row.user == "admin");

@@ -4,7 +4,7 @@ use axum::http::StatusCode;
 use k8s_openapi::api::core::v1::{ConfigMap, Secret};
 use kube::{
     Api,
-    api::{ListParams, Patch, PatchParams, PostParams},
+    api::{DeleteParams, ListParams, Patch, PatchParams, PostParams},
 };
 use serde_json::json;
 
@@ -32,7 +32,10 @@ async fn an_object_is_created_read_changed_and_deleted() {
     assert_eq!(changed.metadata.generation, Some(2));
     assert_ne!(changed.metadata.resource_version, made.metadata.resource_version);
 
-    widgets.delete("a", &Default::default()).await.expect("deleted");
+    widgets
+        .delete("a", &DeleteParams::default())
+        .await
+        .expect("deleted");
     assert!(widgets.get_opt("a").await.expect("asked").is_none());
     world.stop().await;
 }
@@ -318,7 +321,10 @@ async fn lists_select_by_labels_and_go_page_by_page_over_one_state() {
         .await
         .expect("listed");
     let token = first.metadata.continue_.clone().expect("a token");
-    widgets.delete("w4", &Default::default()).await.expect("deleted");
+    widgets
+        .delete("w4", &DeleteParams::default())
+        .await
+        .expect("deleted");
     widgets
         .patch(
             "w5",
@@ -352,6 +358,19 @@ async fn lists_select_by_labels_and_go_page_by_page_over_one_state() {
     assert_eq!(seen, expected);
     assert_eq!(rest.metadata.resource_version, first.metadata.resource_version);
     assert_eq!(rest.metadata.continue_.unwrap_or_default(), "");
+    let then = first.metadata.resource_version.expect("a version");
+    let (_, exact) = world
+        .get(&format!(
+            "{WIDGETS}?resourceVersion={then}&resourceVersionMatch=Exact&limit=5"
+        ))
+        .await;
+    let names: Vec<_> = exact["items"]
+        .as_array()
+        .expect("items")
+        .iter()
+        .map(|item| &item["metadata"]["name"])
+        .collect();
+    assert_eq!(names, ["w0", "w1", "w2", "w3", "w4"]);
     world.stop().await;
 }
 

@@ -190,7 +190,7 @@ fn widget_kind() -> Kind {
 }
 
 fn no_red(admission: &mut Admission<'_>) -> Result<()> {
-    if admission.new["spec"]["color"] == "red" {
+    if admission.new.pointer("/spec/color") == Some(&json!("red")) {
         return Err(Error::forbidden("red is taken").hint("choose another color"));
     }
     Ok(())

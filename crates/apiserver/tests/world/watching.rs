@@ -4,7 +4,7 @@ use std::pin::pin;
 
 use futures::{Stream, StreamExt, TryStreamExt};
 use kube::{
-    api::{DynamicObject, ListParams, Patch, PatchParams, PostParams, WatchEvent, WatchParams},
+    api::{DeleteParams, DynamicObject, ListParams, Patch, PatchParams, PostParams, WatchEvent, WatchParams},
     runtime::watcher,
 };
 use serde_json::json;
@@ -52,7 +52,10 @@ async fn a_watch_tells_what_is_and_what_happens() {
         .await
         .expect("created");
     change(&world, "b", "green").await;
-    widgets.delete("a", &Default::default()).await.expect("deleted");
+    widgets
+        .delete("a", &DeleteParams::default())
+        .await
+        .expect("deleted");
     for expected in ["added b", "modified b", "deleted a"] {
         assert_eq!(next(&mut events).await, expected);
     }
@@ -82,7 +85,10 @@ async fn objects_come_into_the_sight_of_a_selector_and_leave_it() {
         change(&world, "a", "green").await;
         change(&world, "a", "blue").await;
     }
-    widgets.delete("a", &Default::default()).await.expect("deleted");
+    widgets
+        .delete("a", &DeleteParams::default())
+        .await
+        .expect("deleted");
     let mut told = Vec::new();
     for _ in 0..9 {
         told.push(next(&mut events).await);
@@ -113,7 +119,10 @@ async fn a_watch_resumed_after_a_kill_misses_and_repeats_nothing() {
         .await
         .expect("created");
     change(&world, "a", "yellow").await;
-    widgets.delete("a", &Default::default()).await.expect("deleted");
+    widgets
+        .delete("a", &DeleteParams::default())
+        .await
+        .expect("deleted");
     world = world.after_kill().await;
     let widgets = world.widgets();
     change(&world, "b", "green").await;
