@@ -37,7 +37,7 @@ impl Place {
             version: "v0.0.0",
         })
         .await
-        .unwrap();
+        .expect("the place can be set up");
         let place = Self { world, server };
         place.start().await;
         place
@@ -46,7 +46,7 @@ impl Place {
     async fn start(&self) {
         let mut context = self.world.context();
         context.client = self.server.client(Principal::controller("models"));
-        (module().start)(context).await.unwrap();
+        (module().start)(context).await.expect("the place can be set up");
     }
 
     fn models(&self, principal: Principal) -> Api<Model> {
@@ -57,7 +57,7 @@ impl Place {
         self.models(Principal::admin())
             .create(&PostParams::default(), &model(name, &spec))
             .await
-            .unwrap();
+            .expect("the place can be set up");
     }
 
     async fn until(&self, name: &str, what: &str, is: impl Fn(&ModelStatus) -> bool) -> ModelStatus {
@@ -73,7 +73,7 @@ fn model(name: &str, spec: &Value) -> Model {
     serde_json::from_value(json!({
         "apiVersion": "stead.dev/v1alpha1", "kind": "Model", "metadata": {"name": name}, "spec": spec,
     }))
-    .unwrap()
+    .expect("the place can be set up")
 }
 
 fn user() -> Principal {
