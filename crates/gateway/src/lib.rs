@@ -1,1 +1,104 @@
-//! Model gateway: providers, routes, keys and the data plane
+//! Model gateway: providers, routes, keys and the data plane.
+//!
+//! Requests come in at `/v1`, are resolved against a [`snapshot`] of the resources, dispatched to a provider and
+//! recorded in the [`journal`].
+//!
+//! *Invariant:* a request never waits for a store: what it needs to know is in memory, what it leaves behind is
+//! appended to a local file.
+
+mod api;
+mod authenticate;
+mod command;
+mod control;
+mod dispatch;
+mod duration;
+mod journal;
+mod key;
+mod ledger;
+mod metrics;
+mod provider;
+mod route;
+mod scan;
+mod snapshot;
+mod stream;
+mod tally;
+mod trace;
+mod upstream;
+
+use std::{sync::Arc, time::Duration};
+
+use futures::FutureExt;
+use stead_kernel::{
+    Clock, Context, Error, Module, Result, Running, Timestamp,
+    ports::{Chat, Outbound},
+};
+
+use crate::{journal::Journal, ledger::Books, metrics::Metrics};
+
+/// How long a start waits for the resources that exist already.
+const FIRST_LOOK: Duration = Duration::from_secs(5);
+
+/// The gateway as the composition root mounts it.
+pub fn module() -> Module {
+    Module {
+        name: "gateway",
+        kinds: vec![provider::kind(), route::kind(), key::kind()],
+        collections: Vec::new(),
+        commands: vec![command::provider::command(), command::key::command()],
+        start: |context| start(context).boxed(),
+    }
+}
+
+/// What requests work with.
+struct Gateway {
+    snapshot: snapshot::Handle,
+    books: Books,
+    outbound: Arc<dyn Outbound>,
+    chat: Arc<dyn Chat>,
+    clock: Arc<dyn Clock>,
+    body_limit: usize,
+    started: Timestamp,
+}
+
+async fn start(context: Context) -> Result<Running> {
+    let folder = context.data.journal();
+    let journal = tokio::task::spawn_blocking(move || Journal::open(&folder))
+        .await
+        .map_err(|error| Error::internal("the journal could not be opened").because(error))??;
+    journal::ship(&journal, Arc::clone(&context.ports.events), &context.tasks);
+    let snapshot = snapshot::follow(&context);
+    control::start(&context);
+    if !snapshot.ready(FIRST_LOOK).await {
+        tracing::warn!(
+            "the resource API has not answered everything yet; the gateway starts with what it knows"
+        );
+    }
+    let metrics = Arc::new(Metrics::default());
+    let gateway = Arc::new(Gateway {
+        snapshot: snapshot.clone(),
+        books: Books {
+            journal: journal.clone(),
+            clock: Arc::clone(&context.ports.clock),
+            prices: Arc::clone(&context.ports.prices),
+            capture: context.settings.capture,
+            metrics: Arc::clone(&metrics),
+        },
+        outbound: Arc::clone(&context.ports.outbound),
+        chat: Arc::clone(&context.ports.chat),
+        clock: Arc::clone(&context.ports.clock),
+        body_limit: context.settings.body_limit,
+        started: context.ports.clock.now(),
+    });
+    let keys = authenticate::ApiKeys {
+        snapshot: snapshot.clone(),
+        clock: Arc::clone(&context.ports.clock),
+    };
+    Ok(Running {
+        routes: api::router(gateway),
+        authenticators: vec![Arc::new(keys)],
+        metrics: vec![Arc::new(move || {
+            let now = snapshot.load();
+            metrics.render(now.providers(), now.keys.count(), journal.lag())
+        })],
+    })
+}

@@ -1,0 +1,377 @@
+//! Failures of providers: what a client is told, and whether another try makes sense. Nothing here performs I/O.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{HeaderMap, StatusCode, header};
+use serde::Deserialize;
+use stead_kernel::{Error, Reason, Timestamp};
+
+use crate::{api::error::ApiError, snapshot::Provider};
+
+/// The most of a provider's error that is read, in bytes.
+pub(crate) const ERROR_LIMIT: usize = 64 << 10;
+
+/// A failed try.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Failure {
+    /// What the client is told when no other try helps.
+    pub(crate) error: ApiError,
+    pub(crate) retry: Retry,
+    /// The provider's HTTP status; 0 when there was none.
+    pub(crate) status: u16,
+}
+
+/// Whether another try makes sense.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Retry {
+    /// Anywhere, here too; after the pause that [`ApiError::retry_after`] asks for.
+    Again,
+    /// Only at another target: this one will say the same again.
+    Elsewhere,
+    /// Nowhere: the request itself is at fault.
+    Never,
+}
+
+impl Failure {
+    /// No answer in time.
+    pub(crate) fn timeout(provider: &Provider, what: &str, limit: Duration) -> Self {
+        let seconds = limit.as_secs_f64();
+        Self {
+            error: ApiError::timeout(format!("provider `{}` {what} within {seconds} s", provider.name)),
+            retry: Retry::Again,
+            status: 0,
+        }
+    }
+
+    /// An answer that is none.
+    pub(crate) fn garbage(provider: &Provider, why: &str) -> Self {
+        Self {
+            error: ApiError::upstream(format!(
+                "provider `{}` sent an answer that cannot be understood: {why}",
+                provider.name
+            )),
+            retry: Retry::Again,
+            status: 0,
+        }
+    }
+
+    /// An answer that ended too early.
+    pub(crate) fn broken(provider: &Provider) -> Self {
+        Self {
+            error: ApiError::upstream(format!(
+                "provider `{}` broke off in the middle of its answer",
+                provider.name
+            )),
+            retry: Retry::Again,
+            status: 0,
+        }
+    }
+
+    /// A target that cannot be asked at all.
+    pub(crate) fn unusable(provider: &Provider, why: &str) -> Self {
+        Self {
+            error: ApiError::unavailable(
+                "provider_unavailable",
+                format!("provider `{}` cannot be used: {why}", provider.name),
+            ),
+            retry: Retry::Elsewhere,
+            status: 0,
+        }
+    }
+
+    /// Something that this provider cannot do.
+    pub(crate) fn unsupported(provider: &Provider, what: &str) -> Self {
+        let error = Error::unsupported(format!(
+            "provider `{}` (type {}) has no {what}",
+            provider.name,
+            provider.kind.as_str()
+        ));
+        Self {
+            error: error.into(),
+            retry: Retry::Elsewhere,
+            status: 0,
+        }
+    }
+
+    /// A request that did not reach the provider.
+    pub(crate) fn unsent(provider: &Provider, error: &Error) -> Self {
+        let name = &provider.name;
+        let message = redact(error.full_message(), provider);
+        let (error, retry) = match error.reason() {
+            Reason::Timeout => (
+                ApiError::timeout(format!(
+                    "provider `{name}` did not accept a connection: {message}"
+                )),
+                Retry::Again,
+            ),
+            Reason::Forbidden => (
+                ApiError::unavailable(
+                    "address_not_allowed",
+                    format!("provider `{name}` has an address that may not be reached: {message}"),
+                ),
+                Retry::Elsewhere,
+            ),
+            Reason::Invalid
+            | Reason::TooLarge
+            | Reason::Unauthenticated
+            | Reason::NotFound
+            | Reason::Conflict
+            | Reason::Gone
+            | Reason::Exhausted
+            | Reason::Unavailable
+            | Reason::Unsupported
+            | Reason::Internal => (
+                ApiError::upstream(format!("provider `{name}` cannot be reached: {message}")),
+                Retry::Again,
+            ),
+        };
+        Self {
+            error,
+            retry,
+            status: 0,
+        }
+    }
+
+    /// An error of the embedded engine.
+    pub(crate) fn of_engine(provider: &Provider, error: Error) -> Self {
+        let retry = match error.reason() {
+            Reason::Exhausted | Reason::Timeout | Reason::Unavailable => Retry::Again,
+            Reason::Internal | Reason::NotFound | Reason::Unsupported => Retry::Elsewhere,
+            Reason::Invalid
+            | Reason::TooLarge
+            | Reason::Unauthenticated
+            | Reason::Forbidden
+            | Reason::Conflict
+            | Reason::Gone => Retry::Never,
+        };
+        let mut error = ApiError::from(error);
+        if error.status == StatusCode::NOT_FOUND {
+            error.status = StatusCode::SERVICE_UNAVAILABLE;
+        }
+        let status = error.status.as_u16();
+        error.message = format!("provider `{}`: {}", provider.name, error.message);
+        Self { error, retry, status }
+    }
+
+    /// An answer with a failure status, in `OpenAI`'s shape or any other.
+    pub(crate) fn of_answer(
+        provider: &Provider,
+        status: StatusCode,
+        headers: &HeaderMap,
+        body: &Bytes,
+        now: Timestamp,
+    ) -> Self {
+        let words = words(body).map(|words| redact(words, provider));
+        let said = words.as_deref().unwrap_or("it gave no reason");
+        let name = &provider.name;
+        let wait = retry_after(headers, now);
+        let (error, retry) = match status.as_u16() {
+            401 | 403 => (
+                ApiError::upstream(format!(
+                    "provider `{name}` refused its credential (HTTP {}); an admin has to check its Secret",
+                    status.as_u16()
+                )),
+                Retry::Elsewhere,
+            ),
+            402 => (
+                ApiError::upstream(format!("provider `{name}` wants to be paid: {said}")),
+                Retry::Elsewhere,
+            ),
+            404 => (
+                passed_on(provider, status, "model_not_found", said, body),
+                Retry::Elsewhere,
+            ),
+            408 | 425 => (
+                ApiError::timeout(format!("provider `{name}` gave up waiting: {said}")),
+                Retry::Again,
+            ),
+            429 => (
+                ApiError::rate_limited(format!("provider `{name}` has too many requests: {said}"))
+                    .retry_after(wait),
+                Retry::Again,
+            ),
+            400..=499 => (
+                passed_on(provider, status, "provider_refused", said, body),
+                Retry::Never,
+            ),
+            504 => (
+                ApiError::timeout(format!("provider `{name}` failed with HTTP 504: {said}")),
+                Retry::Again,
+            ),
+            other => (
+                ApiError::upstream(format!("provider `{name}` failed with HTTP {other}: {said}"))
+                    .retry_after(wait),
+                Retry::Again,
+            ),
+        };
+        Self {
+            error,
+            retry,
+            status: status.as_u16(),
+        }
+    }
+
+    /// An error that came as an event of a stream.
+    pub(crate) fn of_event(provider: &Provider, payload: &[u8]) -> Self {
+        let said = words(payload).unwrap_or_else(|| "it gave no reason".into());
+        let said = redact(said, provider);
+        Self {
+            error: ApiError::upstream(format!("provider `{}` failed: {said}", provider.name)),
+            retry: Retry::Again,
+            status: 0,
+        }
+    }
+}
+
+/// An error about the request itself: the provider's own words, in its own shape when that is `OpenAI`'s.
+fn passed_on(
+    provider: &Provider,
+    status: StatusCode,
+    code: &'static str,
+    said: &str,
+    body: &Bytes,
+) -> ApiError {
+    let mut error = ApiError::new(
+        status,
+        "invalid_request_error",
+        code,
+        format!("provider `{}` refused the request: {said}", provider.name),
+    );
+    error.raw = is_openai_error(body)
+        .then(|| redact(String::from_utf8_lossy(body).into_owned(), provider))
+        .map(|text| Box::new(Bytes::from(text)));
+    error
+}
+
+#[derive(Deserialize)]
+struct Shaped {
+    error: ShapedError,
+}
+
+#[derive(Deserialize)]
+struct ShapedError {
+    message: String,
+}
+
+fn is_openai_error(body: &[u8]) -> bool {
+    serde_json::from_slice::<Shaped>(body).is_ok_and(|shaped| !shaped.error.message.is_empty())
+}
+
+/// The sentence in an error of any of the usual shapes.
+fn words(body: &[u8]) -> Option<String> {
+    let text = match serde_json::from_slice::<serde_json::Value>(body) {
+        Ok(value) => ["/error/message", "/message", "/detail", "/error"]
+            .iter()
+            .find_map(|place| value.pointer(place).and_then(serde_json::Value::as_str))
+            .map(str::to_owned)?,
+        Err(_) => String::from_utf8_lossy(body).into_owned(),
+    };
+    let line = text.split_whitespace().collect::<Vec<_>>().join(" ");
+    let short: String = line.chars().take(500).collect();
+    (!short.is_empty() && !short.starts_with('<')).then_some(short)
+}
+
+/// Takes the provider's credential out of a text.
+fn redact(text: String, provider: &Provider) -> String {
+    match provider.secret() {
+        Some(secret) if text.contains(secret) => text.replace(secret, "[redacted]"),
+        Some(_) | None => text,
+    }
+}
+
+/// How long a provider asks to wait: `retry-after-ms`, or Retry-After in seconds or as a date (RFC 9110).
+fn retry_after(headers: &HeaderMap, now: Timestamp) -> Option<Duration> {
+    let text = |name: &str| {
+        headers
+            .get(name)
+            .and_then(|value| value.to_str().ok())
+            .map(str::trim)
+    };
+    if let Some(milliseconds) = text("retry-after-ms").and_then(|text| text.parse::<f64>().ok()) {
+        return Duration::try_from_secs_f64(milliseconds / 1_000.0).ok();
+    }
+    let value = text(header::RETRY_AFTER.as_str())?;
+    if let Ok(seconds) = value.parse::<f64>() {
+        return Duration::try_from_secs_f64(seconds).ok();
+    }
+    let date = jiff::fmt::rfc2822::DateTimeParser::new()
+        .relaxed_weekday(true)
+        .parse_timestamp(value)
+        .ok()?;
+    Some(Duration::try_from(date.duration_since(now)).unwrap_or_default())
+}
+
+#[cfg(test)]
+mod tests {
+    use http::HeaderValue;
+
+    use super::*;
+    use crate::snapshot::testing;
+
+    #[test]
+    fn each_status_has_an_answer_and_a_policy() {
+        let provider = testing::provider("openai", Some("sk-secret"));
+        let again = Retry::Again;
+        let cases = [
+            (400, 400, Retry::Never),
+            (401, 502, Retry::Elsewhere),
+            (403, 502, Retry::Elsewhere),
+            (404, 404, Retry::Elsewhere),
+            (413, 413, Retry::Never),
+            (422, 422, Retry::Never),
+            (429, 429, again),
+            (500, 502, again),
+            (503, 502, again),
+            (504, 504, again),
+            (529, 502, again),
+        ];
+        for (given, told, retry) in cases {
+            let body = Bytes::from_static(br#"{"error":{"message":"bad sk-secret"}}"#);
+            let status = StatusCode::from_u16(given).unwrap();
+            let failure =
+                Failure::of_answer(&provider, status, &HeaderMap::new(), &body, Timestamp::UNIX_EPOCH);
+            assert_eq!(
+                (failure.error.status.as_u16(), failure.retry),
+                (told, retry),
+                "{given}"
+            );
+            let text = String::from_utf8_lossy(&failure.error.body()).into_owned();
+            assert!(!text.contains("sk-secret"), "{text}");
+            assert!(!failure.error.message.contains("sk-secret"));
+            assert!(
+                failure.error.message.contains("`openai`"),
+                "{}",
+                failure.error.message
+            );
+        }
+    }
+
+    #[test]
+    fn a_wait_is_read_in_every_form() {
+        let now = "2026-11-21T10:00:00Z".parse::<Timestamp>().unwrap();
+        let cases = [
+            ("retry-after", "7", Some(7_000)),
+            ("retry-after", "0.5", Some(500)),
+            ("retry-after-ms", "1200", Some(1_200)),
+            ("retry-after", "Sat, 21 Nov 2026 10:00:30 GMT", Some(30_000)),
+            ("retry-after", "Sat, 21 Nov 2026 09:00:00 GMT", Some(0)),
+            ("retry-after", "soon", None),
+            ("retry-after", "-1", None),
+        ];
+        for (name, value, expected) in cases {
+            let mut headers = HeaderMap::new();
+            headers.insert(name, HeaderValue::from_static(value));
+            let found = retry_after(&headers, now).map(|wait| wait.as_millis());
+            assert_eq!(found, expected, "{name}: {value}");
+        }
+    }
+
+    #[test]
+    fn an_error_page_is_not_repeated() {
+        assert_eq!(words(b"<html>oops</html>"), None);
+        assert_eq!(words(b"  too   busy\n"), Some("too busy".into()));
+        assert_eq!(words(br#"{"detail":"no"}"#), Some("no".into()));
+        assert_eq!(words(b"{}"), None);
+    }
+}

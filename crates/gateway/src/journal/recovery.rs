@@ -1,0 +1,71 @@
+//! What a start finds in the journal's folder.
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    io,
+    path::Path,
+};
+
+use super::{
+    frame::{Id, Kind},
+    position::Position,
+    segment::{self, Reader},
+};
+
+/// What the segments of earlier processes say.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Found {
+    /// How far each segment is whole, in bytes.
+    pub(super) segments: BTreeMap<u64, u64>,
+    /// Reservations that were never settled, with the rows to bill, oldest first.
+    pub(super) unsettled: Vec<(Id, Vec<u8>)>,
+    /// Settled rows that are not shipped yet.
+    pub(super) unshipped: u64,
+}
+
+/// Reads all segments. A torn end (a killed process or machine) is left out and said in the log.
+pub(super) fn scan(folder: &Path, shipped: Position) -> io::Result<Found> {
+    let mut found = Found::default();
+    let mut open: HashMap<Id, (u64, Vec<u8>)> = HashMap::new();
+    let mut order = 0;
+    for number in segment::list(folder)? {
+        let path = segment::path(folder, number);
+        let mut reader = Reader::open(&path, 0, u64::MAX)?;
+        loop {
+            let place = Position {
+                segment: number,
+                offset: reader.offset(),
+            };
+            let next = reader.next(|frame| match frame.kind {
+                Kind::Reservation => {
+                    order += 1;
+                    open.insert(frame.id, (order, frame.payload.to_vec()));
+                }
+                Kind::Settlement => {
+                    open.remove(&frame.id);
+                    found.unshipped += u64::from(place >= shipped);
+                }
+            })?;
+            if next.is_none() {
+                break;
+            }
+        }
+        let length = path.metadata()?.len();
+        if reader.offset() < length {
+            let torn = length - reader.offset();
+            tracing::warn!(
+                segment = number,
+                torn,
+                "the end of a journal segment is torn; it was never acknowledged"
+            );
+        }
+        found.segments.insert(number, reader.offset());
+    }
+    let mut unsettled: Vec<(Id, (u64, Vec<u8>))> = open.into_iter().collect();
+    unsettled.sort_by_key(|(_, (order, _))| *order);
+    found.unsettled = unsettled
+        .into_iter()
+        .map(|(id, (_, payload))| (id, payload))
+        .collect();
+    Ok(found)
+}

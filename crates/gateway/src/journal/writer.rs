@@ -1,0 +1,408 @@
+//! Appends to the journal.
+
+use std::{
+    cell::RefCell,
+    collections::{BTreeMap, VecDeque},
+    fs::File,
+    io::{self, Write},
+    path::{Path, PathBuf},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
+};
+
+use stead_kernel::{
+    Error, Result,
+    ports::events::{Outcome, RequestRow},
+};
+use tokio::sync::Notify;
+use uuid::Uuid;
+
+use super::{
+    frame::{self, Id, Kind},
+    position::{self, Position},
+    recovery, segment,
+};
+
+/// A segment is closed when it has grown to this, in bytes.
+const SEGMENT_SIZE: u64 = 64 << 20;
+/// How many settlements may wait in memory while the disk takes none.
+const DEFERRED_LIMIT: usize = 10_000;
+
+/// Opens a new segment; tests put a full disk here.
+pub(super) type Opener = fn(&Path) -> io::Result<File>;
+
+/// The journal. Cheap to clone.
+#[derive(Clone)]
+pub(crate) struct Journal(Arc<Inner>);
+
+struct Inner {
+    folder: PathBuf,
+    open: Opener,
+    segment_size: u64,
+    state: Mutex<State>,
+    /// Told after each settlement.
+    settled: Notify,
+    /// Told after each write.
+    dirty: Notify,
+    rows_settled: AtomicU64,
+    rows_shipped: AtomicU64,
+}
+
+struct State {
+    /// The segment that is written; `None` until the first write and after a failure.
+    active: Option<Active>,
+    /// The number that the next segment gets.
+    next: u64,
+    segments: BTreeMap<u64, Segment>,
+    /// Files with bytes that the disk may not have yet.
+    unsynced: Vec<Arc<File>>,
+    /// Settlements that could not be written.
+    deferred: VecDeque<(Ticket, Vec<u8>)>,
+}
+
+struct Active {
+    number: u64,
+    file: Arc<File>,
+}
+
+/// What is known about a segment.
+#[derive(Debug, Clone, Copy, Default)]
+struct Segment {
+    /// How many bytes of it are whole.
+    length: u64,
+    /// Reservations in it that are not settled yet.
+    open: u64,
+}
+
+/// Says where a reservation lies.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Ticket {
+    id: Id,
+    segment: u64,
+}
+
+impl Ticket {
+    /// For a request that was refused before it was reserved, and is recorded all the same.
+    pub(crate) fn without(id: Uuid) -> Self {
+        Self {
+            id: *id.as_bytes(),
+            segment: 0,
+        }
+    }
+}
+
+/// How much is not shipped yet.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct Lag {
+    /// Settled rows of this process and of interrupted ones that it found.
+    pub(crate) rows: u64,
+    /// Bytes of all segments.
+    pub(crate) bytes: u64,
+    /// Settlements that wait in memory because the disk takes none.
+    pub(crate) deferred: u64,
+}
+
+thread_local! {
+    /// Frames are put together here, so that a request allocates none.
+    static BUFFER: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
+}
+
+impl Journal {
+    /// Opens the journal in a folder and settles what earlier processes left as interrupted. Blocks; the caller
+    /// sees to it that no other process has the folder.
+    pub(crate) fn open(folder: &Path) -> Result<Self> {
+        Self::open_with(folder, segment::create, SEGMENT_SIZE)
+    }
+
+    pub(super) fn open_with(folder: &Path, open: Opener, segment_size: u64) -> Result<Self> {
+        let shipped = position::load(folder);
+        let found = segment::make_folder(folder)
+            .and_then(|()| recovery::scan(folder, shipped))
+            .map_err(|error| Error::internal("the gateway's journal cannot be read").because(error))?;
+        let segments: BTreeMap<u64, Segment> = found
+            .segments
+            .iter()
+            .map(|(number, length)| {
+                (
+                    *number,
+                    Segment {
+                        length: *length,
+                        open: 0,
+                    },
+                )
+            })
+            .collect();
+        let last = segments.keys().next_back().copied().unwrap_or_default();
+        let journal = Self(Arc::new(Inner {
+            folder: folder.to_owned(),
+            open,
+            segment_size,
+            state: Mutex::new(State {
+                active: None,
+                next: last.max(shipped.segment) + 1,
+                segments,
+                unsynced: Vec::new(),
+                deferred: VecDeque::new(),
+            }),
+            settled: Notify::new(),
+            dirty: Notify::new(),
+            rows_settled: AtomicU64::new(found.unshipped),
+            rows_shipped: AtomicU64::new(0),
+        }));
+        journal.interrupt(&found.unsettled);
+        Ok(journal)
+    }
+
+    /// Settles the reservations of earlier processes: nobody knows more, so they are billed as reserved.
+    fn interrupt(&self, unsettled: &[(Id, Vec<u8>)]) {
+        let rows = unsettled
+            .iter()
+            .filter_map(|(id, payload)| Some((id, interrupted(payload).ok()?)));
+        let mut count = 0;
+        for (id, row) in rows {
+            count += 1;
+            self.settle(Ticket { id: *id, segment: 0 }, &row);
+        }
+        let unreadable = unsettled.len() - count;
+        if !unsettled.is_empty() {
+            tracing::warn!(count, unreadable, "requests were interrupted by the last stop");
+        }
+    }
+
+    /// Appends a reservation: the row to bill if nothing more is heard of this request.
+    ///
+    /// # Errors
+    /// When the bytes could not be written, a full disk for example; then nothing is reserved.
+    pub(crate) fn reserve(&self, id: Uuid, row: &RequestRow) -> io::Result<Ticket> {
+        let id = *id.as_bytes();
+        let segment = with_frame(Kind::Reservation, id, row, |bytes| {
+            let mut state = self.state();
+            let segment = self.0.append(&mut state, bytes)?;
+            if let Some(segment) = state.segments.get_mut(&segment) {
+                segment.open += 1;
+            }
+            Ok(segment)
+        })?;
+        self.0.dirty.notify_one();
+        Ok(Ticket { id, segment })
+    }
+
+    /// Appends the settlement of a reservation. When the disk takes nothing, it waits in memory and is tried again.
+    pub(crate) fn settle(&self, ticket: Ticket, row: &RequestRow) {
+        let written = with_frame(Kind::Settlement, ticket.id, row, |bytes| {
+            let mut state = self.state();
+            let written = self.0.append(&mut state, bytes);
+            if written.is_ok() {
+                state.close(ticket);
+            } else if state.deferred.len() < DEFERRED_LIMIT {
+                state.deferred.push_back((ticket, bytes.to_vec()));
+            }
+            written
+        });
+        match written {
+            Ok(_) => self.count_settled(),
+            Err(error) => {
+                tracing::error!(%error, "a usage row cannot be written to the journal; it is tried again");
+            }
+        }
+        self.0.dirty.notify_one();
+    }
+
+    fn count_settled(&self) {
+        self.0.rows_settled.fetch_add(1, Ordering::Relaxed);
+        self.0.settled.notify_one();
+    }
+
+    /// Writes what waited in memory; returns whether nothing waits any more.
+    fn write_deferred(&self) -> bool {
+        loop {
+            let mut state = self.state();
+            let Some((ticket, bytes)) = state.deferred.pop_front() else {
+                return true;
+            };
+            if self.0.append(&mut state, &bytes).is_err() {
+                state.deferred.push_front((ticket, bytes));
+                return false;
+            }
+            state.close(ticket);
+            drop(state);
+            self.count_settled();
+        }
+    }
+
+    /// Makes the disk keep what was written. Blocks.
+    pub(super) fn sync(&self) {
+        self.write_deferred();
+        let files = {
+            let mut state = self.state();
+            let active = state.active.as_ref().map(|active| Arc::clone(&active.file));
+            let mut files = std::mem::take(&mut state.unsynced);
+            files.extend(active);
+            files
+        };
+        for file in files {
+            if let Err(error) = file.sync_data() {
+                tracing::error!(%error, "the disk did not confirm the journal");
+            }
+        }
+    }
+
+    /// Resolves after something was written.
+    pub(super) async fn written(&self) {
+        self.0.dirty.notified().await;
+    }
+
+    /// Resolves after something was settled.
+    pub(super) async fn settled(&self) {
+        self.0.settled.notified().await;
+    }
+
+    /// Whether settlements wait in memory.
+    pub(super) fn has_deferred(&self) -> bool {
+        !self.state().deferred.is_empty()
+    }
+
+    pub(super) fn folder(&self) -> &Path {
+        &self.0.folder
+    }
+
+    /// The segments from this number on, each with how many of its bytes are whole.
+    pub(super) fn whole(&self, from: u64) -> Vec<(u64, u64)> {
+        let state = self.state();
+        let later = state.segments.range(from..);
+        later.map(|(number, segment)| (*number, segment.length)).collect()
+    }
+
+    /// Counts rows as shipped.
+    pub(super) fn shipped(&self, rows: usize) {
+        let rows = u64::try_from(rows).unwrap_or(u64::MAX);
+        self.0.rows_shipped.fetch_add(rows, Ordering::Relaxed);
+    }
+
+    /// Deletes the oldest segments that are shipped and have no open reservation; a younger one stays as long as
+    /// an older one does, so that a settlement never goes before its reservation.
+    pub(super) fn trim(&self, shipped: Position) {
+        loop {
+            let mut state = self.state();
+            let active = state.active.as_ref().map(|active| active.number);
+            let Some((number, oldest)) = state.segments.first_key_value().map(|(n, s)| (*n, *s)) else {
+                return;
+            };
+            let done = Position {
+                segment: number,
+                offset: oldest.length,
+            } <= shipped;
+            if !done || oldest.open > 0 || active == Some(number) {
+                return;
+            }
+            state.segments.remove(&number);
+            drop(state);
+            if let Err(error) = std::fs::remove_file(segment::path(&self.0.folder, number)) {
+                tracing::warn!(%error, "a shipped journal segment cannot be deleted");
+            }
+        }
+    }
+
+    /// How much is not shipped yet.
+    pub(crate) fn lag(&self) -> Lag {
+        let settled = self.0.rows_settled.load(Ordering::Relaxed);
+        let state = self.state();
+        Lag {
+            rows: settled.saturating_sub(self.0.rows_shipped.load(Ordering::Relaxed)),
+            bytes: state.segments.values().map(|segment| segment.length).sum(),
+            deferred: u64::try_from(state.deferred.len()).unwrap_or(u64::MAX),
+        }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    fn close(&mut self, ticket: Ticket) {
+        if let Some(segment) = self.segments.get_mut(&ticket.segment) {
+            segment.open = segment.open.saturating_sub(1);
+        }
+    }
+}
+
+impl Inner {
+    /// Appends bytes by one write and returns the segment that has them. A write that fails half-way is undone, so
+    /// that a segment is whole up to its length.
+    fn append(&self, state: &mut State, bytes: &[u8]) -> io::Result<u64> {
+        let (number, file) = self.active(state)?;
+        let Some(segment) = state.segments.get_mut(&number) else {
+            return Err(io::Error::other("the segment is not known"));
+        };
+        if let Err(error) = write_whole(&file, bytes) {
+            if file.set_len(segment.length).is_err() {
+                state.active = None;
+            }
+            return Err(error);
+        }
+        segment.length += u64::try_from(bytes.len()).unwrap_or(u64::MAX);
+        if segment.length >= self.segment_size {
+            state.active = None;
+            state.unsynced.push(file);
+        }
+        Ok(number)
+    }
+
+    fn active(&self, state: &mut State) -> io::Result<(u64, Arc<File>)> {
+        if let Some(active) = &state.active {
+            return Ok((active.number, Arc::clone(&active.file)));
+        }
+        let number = state.next;
+        let path = segment::path(&self.folder, number);
+        let file = (self.open)(&path)?;
+        if let Err(error) = write_whole(&file, segment::MAGIC) {
+            // The empty file says nothing and would be in the way of the next try.
+            let _ = std::fs::remove_file(&path);
+            return Err(error);
+        }
+        let file = Arc::new(file);
+        state.next += 1;
+        let length = segment::MAGIC_LENGTH;
+        state.segments.insert(number, Segment { length, open: 0 });
+        state.active = Some(Active {
+            number,
+            file: Arc::clone(&file),
+        });
+        Ok((number, file))
+    }
+}
+
+fn write_whole(mut file: &File, bytes: &[u8]) -> io::Result<()> {
+    file.write_all(bytes)
+}
+
+/// The row that bills a reservation.
+fn interrupted(payload: &[u8]) -> serde_json::Result<RequestRow> {
+    let row: RequestRow = serde_json::from_slice(payload)?;
+    Ok(RequestRow {
+        outcome: Outcome::Interrupted,
+        error: "the server stopped before the request ended".into(),
+        ..row
+    })
+}
+
+/// Puts a frame together in this thread's buffer and passes it on.
+fn with_frame<T>(
+    kind: Kind,
+    id: Id,
+    row: &RequestRow,
+    write: impl FnOnce(&[u8]) -> io::Result<T>,
+) -> io::Result<T> {
+    BUFFER.with_borrow_mut(|buffer| {
+        frame::encode(buffer, kind, id, |buffer| serde_json::to_writer(buffer, row))?;
+        let written = write(buffer);
+        // One huge body must not stay in memory for ever.
+        if buffer.capacity() > 1 << 20 {
+            *buffer = Vec::new();
+        }
+        written
+    })
+}

@@ -1,0 +1,257 @@
+//! What follows from a key's spec: rules of admission, its status. Nothing here performs I/O.
+
+use serde::Deserialize;
+use serde_json::{Value, json};
+use stead_kernel::{
+    AccessRequest, Admission, Error, Result, Timestamp, Verb,
+    conditions::{self, READY},
+};
+
+use super::{ApiKeySpec, ApiKeyStatus, text};
+
+/// The rules on writes that the schema cannot say; completes the owner.
+pub(crate) fn admit(admission: &mut Admission<'_>) -> Result<()> {
+    let new = spec(admission.new)?;
+    let old = admission.old.and_then(|old| spec(old).ok());
+    check_source(&new)?;
+    check_expiry(&new)?;
+    check_secret(admission, &new, old.as_ref())?;
+    settle_owner(admission, &new, old.as_ref())
+}
+
+fn spec(object: &Value) -> Result<ApiKeySpec> {
+    ApiKeySpec::deserialize(object.get("spec").unwrap_or(&Value::Null))
+        .map_err(|error| Error::invalid("spec: it does not have the form of an ApiKey").because(error))
+}
+
+fn check_source(new: &ApiKeySpec) -> Result<()> {
+    match (&new.key_hash, &new.write_to_secret_ref) {
+        (Some(hash), None) if text::parse(hash).is_none() => Err(Error::invalid(
+            "spec.keyHash: write `sha256:` and the SHA-256 of the whole key in 64 small hex digits",
+        )),
+        (Some(_), None) | (None, Some(_)) => Ok(()),
+        (Some(_), Some(_)) | (None, None) => Err(Error::invalid(
+            "spec: a key has exactly one of keyHash and writeToSecretRef",
+        )
+        .hint("make a key and see it once with: stead key create NAME")),
+    }
+}
+
+fn check_expiry(new: &ApiKeySpec) -> Result<()> {
+    let Some(expires) = &new.expires else {
+        return Ok(());
+    };
+    expires.parse::<Timestamp>().map(drop).map_err(|error| {
+        Error::invalid("spec.expires: write a time such as 2027-01-01T00:00:00Z").because(error)
+    })
+}
+
+/// Whoever names a Secret to write to must be allowed to read that Secret.
+fn check_secret(admission: &Admission<'_>, new: &ApiKeySpec, old: Option<&ApiKeySpec>) -> Result<()> {
+    let Some(secret) = &new.write_to_secret_ref else {
+        return Ok(());
+    };
+    if old.is_some_and(|old| old.write_to_secret_ref.as_ref() == Some(secret)) {
+        return Ok(());
+    }
+    admission.authorizer.authorize(
+        admission.principal,
+        &AccessRequest {
+            verb: Verb::Get,
+            group: "",
+            resource: "secrets",
+            subresource: "",
+            project: admission
+                .new
+                .pointer("/metadata/namespace")
+                .and_then(Value::as_str),
+            name: Some(&secret.name),
+        },
+    )
+}
+
+/// The owner is the author unless an admin names someone else; an update without one keeps it.
+fn settle_owner(admission: &mut Admission<'_>, new: &ApiKeySpec, old: Option<&ApiKeySpec>) -> Result<()> {
+    let author = admission.principal.user.as_str();
+    let before = old
+        .and_then(|old| old.owner.as_ref())
+        .map(|owner| owner.user.as_str());
+    match (&new.owner, before) {
+        (Some(owner), before) => {
+            let allowed = admission.principal.is_admin() || before.unwrap_or(author) == owner.user;
+            allowed.then_some(()).ok_or_else(|| {
+                Error::forbidden("spec.owner: only an admin may make a key for someone else")
+                    .hint("leave spec.owner away")
+            })
+        }
+        (None, before) => {
+            let owner = json!({"user": before.unwrap_or(author)});
+            if let Some(spec) = admission.new.get_mut("spec").and_then(Value::as_object_mut) {
+                spec.insert("owner".into(), owner);
+            }
+            Ok(())
+        }
+    }
+}
+
+/// What the controller found about the key's text.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Source {
+    /// The spec has the hash.
+    Given,
+    /// The Secret is ours and holds a key with this hash.
+    Written(String),
+    /// The Secret is somebody else's, so it was left alone.
+    Foreign(String),
+}
+
+/// The status that follows.
+pub(crate) fn status(
+    spec: &ApiKeySpec,
+    old: Option<&ApiKeyStatus>,
+    source: &Source,
+    generation: Option<i64>,
+    now: Timestamp,
+) -> ApiKeyStatus {
+    let mut status = old.cloned().unwrap_or_default();
+    status.observed_generation = generation;
+    status.key_hash = match source {
+        Source::Written(hash) => Some(hash.clone()),
+        Source::Given | Source::Foreign(_) => None,
+    };
+    let expired = expiry(spec).is_some_and(|expires| expires <= now);
+    let (ready, reason, message) = match source {
+        Source::Foreign(secret) => (
+            false,
+            "SecretExists",
+            format!("Secret `{secret}` was not made for this key; name another one or delete it"),
+        ),
+        Source::Given | Source::Written(_) if spec.disabled => {
+            (false, "Disabled", "it is switched off".to_owned())
+        }
+        Source::Given | Source::Written(_) if expired => (false, "Expired", "its time is over".to_owned()),
+        Source::Given | Source::Written(_) => (true, "Usable", String::new()),
+    };
+    conditions::set(
+        &mut status.conditions,
+        conditions::condition(READY, ready, reason, message, generation, now),
+    );
+    status
+}
+
+/// When a key stops working.
+pub(crate) fn expiry(spec: &ApiKeySpec) -> Option<Timestamp> {
+    spec.expires.as_deref().and_then(|text| text.parse().ok())
+}
+
+#[cfg(test)]
+mod tests {
+    use stead_kernel::{Authorizer, Credential, Principal, Reason};
+
+    use super::*;
+
+    struct NoSecrets;
+
+    impl Authorizer for NoSecrets {
+        fn authorize(&self, principal: &Principal, _: &AccessRequest<'_>) -> Result<()> {
+            if principal.is_admin() {
+                return Ok(());
+            }
+            Err(Error::forbidden("no secrets for you"))
+        }
+    }
+
+    fn ada() -> Principal {
+        Principal {
+            user: "ada".into(),
+            groups: Vec::new(),
+            projects: vec!["research".into()],
+            credential: Credential::Session,
+        }
+    }
+
+    fn write(principal: &Principal, old: Option<Value>, spec: &Value) -> (Option<Reason>, Value) {
+        let mut new = json!({"metadata": {"name": "ci", "namespace": "research"}, "spec": spec});
+        let old = old.map(|spec| json!({"spec": spec}));
+        let mut admission = Admission {
+            principal,
+            authorizer: &NoSecrets,
+            old: old.as_ref(),
+            new: &mut new,
+        };
+        let reason = admit(&mut admission).err().map(|error| error.reason());
+        let owner = new.pointer("/spec/owner/user").cloned().unwrap_or_default();
+        (reason, owner)
+    }
+
+    fn given() -> Value {
+        json!({"keyHash": text::print(&text::hash(b"k"))})
+    }
+
+    fn with(mut spec: Value, field: &str, value: Value) -> Value {
+        spec[field] = value;
+        spec
+    }
+
+    #[test]
+    fn a_key_has_exactly_one_source_and_a_readable_expiry() {
+        let admin = Principal::admin();
+        let cases = [
+            (given(), None),
+            (json!({}), Some(Reason::Invalid)),
+            (json!({"keyHash": "sha256:12"}), Some(Reason::Invalid)),
+            (json!({"writeToSecretRef": {"name": "s"}}), None),
+            (
+                with(given(), "writeToSecretRef", json!({"name": "s"})),
+                Some(Reason::Invalid),
+            ),
+            (with(given(), "expires", json!("tomorrow")), Some(Reason::Invalid)),
+            (with(given(), "expires", json!("2027-01-01T00:00:00Z")), None),
+        ];
+        for (spec, expected) in cases {
+            assert_eq!(write(&admin, None, &spec).0, expected, "{spec}");
+        }
+    }
+
+    #[test]
+    fn the_owner_is_the_author_unless_an_admin_says_otherwise() {
+        let bob = || with(given(), "owner", json!({"user": "bob"}));
+        assert_eq!(write(&ada(), None, &given()), (None, json!("ada")));
+        assert_eq!(write(&ada(), None, &bob()).0, Some(Reason::Forbidden));
+        assert_eq!(write(&Principal::admin(), None, &bob()), (None, json!("bob")));
+        assert_eq!(write(&ada(), Some(bob()), &given()), (None, json!("bob")));
+        assert_eq!(write(&ada(), Some(bob()), &bob()), (None, json!("bob")));
+        let mine = with(given(), "owner", json!({"user": "ada"}));
+        assert_eq!(write(&ada(), Some(bob()), &mine).0, Some(Reason::Forbidden));
+    }
+
+    #[test]
+    fn naming_a_secret_needs_the_right_to_read_it() {
+        let spec = || json!({"writeToSecretRef": {"name": "s"}});
+        assert_eq!(write(&ada(), None, &spec()).0, Some(Reason::Forbidden));
+        assert_eq!(write(&ada(), Some(spec()), &spec()).0, None);
+    }
+
+    #[test]
+    fn the_status_says_why_a_key_does_not_work() {
+        let spec = |value: Value| ApiKeySpec::deserialize(value).unwrap();
+        let written = Source::Written("sha256:00".into());
+        let cases = [
+            (json!({}), Source::Given, "Usable", None),
+            (json!({"disabled": true}), Source::Given, "Disabled", None),
+            (
+                json!({"expires": "1970-01-01T00:00:00Z"}),
+                Source::Given,
+                "Expired",
+                None,
+            ),
+            (json!({}), Source::Foreign("s".into()), "SecretExists", None),
+            (json!({}), written, "Usable", Some("sha256:00")),
+        ];
+        for (value, source, reason, hash) in cases {
+            let status = status(&spec(value), None, &source, Some(1), Timestamp::UNIX_EPOCH);
+            assert_eq!(status.conditions[0].reason, reason);
+            assert_eq!(status.key_hash.as_deref(), hash);
+        }
+    }
+}

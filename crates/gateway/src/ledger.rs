@@ -1,0 +1,306 @@
+//! The record of one request: reserved before dispatch, settled exactly once, also when the client leaves.
+
+use std::sync::{Arc, atomic::Ordering};
+
+use bytes::Bytes;
+use rand::Rng;
+use stead_kernel::{
+    Capture, Clock,
+    ports::{
+        NanoUsd, Prices, TokenUsage,
+        events::{Attempt, Outcome, RequestRow},
+    },
+};
+use tokio::time::Instant;
+use uuid::Uuid;
+
+use crate::{
+    api::error::ApiError,
+    dispatch::Failure,
+    journal::{Journal, Ticket},
+    metrics::{self, Metrics},
+    snapshot::{Provider, Target},
+    tally::{self, Tally},
+};
+
+/// Tokens that are reserved for an answer whose length the client does not limit.
+const DEFAULT_OUTPUT: u64 = 1_024;
+/// One request in so many is captured when bodies are sampled.
+const SAMPLE: u128 = 10;
+/// The label of rows whose usage the provider did not tell.
+const ESTIMATED: (&str, &str) = ("stead.dev/usage", "estimated");
+
+/// What ledgers work with.
+#[derive(Clone)]
+pub(crate) struct Books {
+    pub(crate) journal: Journal,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) prices: Arc<dyn Prices>,
+    pub(crate) capture: Capture,
+    pub(crate) metrics: Arc<Metrics>,
+}
+
+/// The record of one request. Dropped unsettled, it settles as cancelled.
+pub(crate) struct Ledger {
+    books: Books,
+    id: Uuid,
+    row: RequestRow,
+    started: Instant,
+    input: Option<Bytes>,
+    ticket: Option<Ticket>,
+    provider: Option<Arc<Provider>>,
+    attempt: Option<Instant>,
+    /// What the request was reserved with, and what a row without usage is estimated by.
+    reserved: TokenUsage,
+    /// What a whole answer has produced so far, in case its client leaves.
+    produced: Option<TokenUsage>,
+    settled: bool,
+}
+
+impl Ledger {
+    /// Opens the record of a request that just came.
+    pub(crate) fn open(books: Books, row: RequestRow) -> Self {
+        let now = books.clock.now();
+        let id = new_id(now);
+        books.metrics.begin();
+        Self {
+            row: RequestRow {
+                id: id.to_string(),
+                started: now,
+                ..row
+            },
+            id,
+            started: Instant::now(),
+            input: None,
+            ticket: None,
+            provider: None,
+            attempt: None,
+            reserved: TokenUsage::default(),
+            produced: None,
+            settled: false,
+            books,
+        }
+    }
+
+    pub(crate) fn id(&self) -> &str {
+        &self.row.id
+    }
+
+    pub(crate) fn started(&self) -> Instant {
+        self.started
+    }
+
+    pub(crate) fn row(&self) -> &RequestRow {
+        &self.row
+    }
+
+    /// Fills in what is known of the request.
+    pub(crate) fn describe(&mut self, fill: impl FnOnce(&mut RequestRow)) {
+        fill(&mut self.row);
+    }
+
+    /// Whether the answer's text may be wanted in the record.
+    pub(crate) fn keeps_output(&self) -> bool {
+        self.books.capture != Capture::None
+    }
+
+    /// Appends the reservation to the journal. Without it the request must not go on.
+    pub(crate) fn reserve(
+        &mut self,
+        body: &Bytes,
+        max_tokens: Option<u64>,
+        first: &Target,
+    ) -> Result<(), ApiError> {
+        // Four bytes a token is about right for text; the exact bound comes with budgets.
+        self.reserved = TokenUsage {
+            input: u64::try_from(body.len()).unwrap_or(u64::MAX).div_ceil(4),
+            output: max_tokens.unwrap_or(DEFAULT_OUTPUT),
+            ..TokenUsage::default()
+        };
+        self.input = Some(body.clone());
+        let row = RequestRow {
+            outcome: Outcome::Interrupted,
+            usage: self.reserved,
+            provider: first.provider.name.to_string(),
+            provider_model: first.model.to_string(),
+            cost: self.price(&first.provider, &first.model, &self.reserved),
+            ..self.row.clone()
+        };
+        let ticket = self.books.journal.reserve(self.id, &row).map_err(|error| {
+            self.books.metrics.refused();
+            tracing::error!(%error, "requests are refused because the journal takes no reservation");
+            ApiError::unavailable(
+                "journal_unavailable",
+                format!("the request was not sent, because its usage cannot be recorded on this server's disk: {error}"),
+            )
+        })?;
+        self.ticket = Some(ticket);
+        Ok(())
+    }
+
+    fn price(&self, provider: &Provider, model: &str, usage: &TokenUsage) -> Option<NanoUsd> {
+        let price = self.books.prices.price(provider.kind.as_str(), model)?;
+        Some(price.cost(usage))
+    }
+
+    /// A try begins.
+    pub(crate) fn begin_attempt(&mut self, target: &Target) {
+        self.row.provider.clear();
+        self.row.provider.push_str(&target.provider.name);
+        self.row.provider_model.clear();
+        self.row.provider_model.push_str(&target.model);
+        self.row.attempts.push(Attempt {
+            provider: target.provider.name.to_string(),
+            model: target.model.to_string(),
+            offset_us: micros(self.started),
+            ..Attempt::default()
+        });
+        self.attempt = Some(Instant::now());
+        self.leave_provider();
+        target.provider.counters.in_flight.fetch_add(1, Ordering::Relaxed);
+        self.provider = Some(Arc::clone(&target.provider));
+    }
+
+    /// A try ended, well or not. Attempts of streams end with the stream.
+    pub(crate) fn end_attempt(&mut self, failure: Option<&Failure>, status: u16) {
+        let Some(began) = self.attempt.take() else { return };
+        if let Some(attempt) = self.row.attempts.last_mut() {
+            attempt.duration_us = micros(began);
+            attempt.status = failure.map_or(status, |failure| failure.status);
+            attempt.error = failure
+                .map(|failure| failure.error.message.clone())
+                .unwrap_or_default();
+        }
+    }
+
+    /// The first content of the answer is there.
+    pub(crate) fn first_token(&mut self) {
+        self.row.first_token_us = Some(micros(self.started));
+    }
+
+    /// Says what a whole answer has produced so far.
+    pub(crate) fn produced(&mut self, usage: TokenUsage) {
+        self.produced = Some(usage);
+    }
+
+    /// Settles an answer that is complete.
+    pub(crate) fn succeed(mut self, tally: Tally) {
+        self.end_attempt(None, 200);
+        self.row.status = 200;
+        self.settle(Outcome::Ok, tally);
+    }
+
+    /// Settles a request that failed; an answer under way had its status already.
+    pub(crate) fn fail(mut self, error: &ApiError, tally: Tally) {
+        if let (Some(_), Some(attempt)) = (self.attempt, self.row.attempts.last_mut()) {
+            attempt.error.clone_from(&error.message);
+            attempt.status = 200;
+        }
+        if let (Some(began), Some(attempt)) = (self.attempt.take(), self.row.attempts.last_mut()) {
+            attempt.duration_us = micros(began);
+        }
+        self.row.status = error.status.as_u16();
+        self.row.error.clone_from(&error.message);
+        self.settle(Outcome::Error, tally);
+    }
+
+    /// Settles a request whose client left.
+    pub(crate) fn cancel(mut self, tally: Tally) {
+        self.row.status = if tally.pieces > 0 { 200 } else { 0 };
+        self.abandon(tally);
+    }
+
+    fn abandon(&mut self, tally: Tally) {
+        self.row.error = "the client left before the end of the answer".into();
+        self.end_attempt(None, self.row.status);
+        self.settle(Outcome::Cancelled, tally);
+    }
+
+    fn settle(&mut self, outcome: Outcome, tally: Tally) {
+        if std::mem::replace(&mut self.settled, true) {
+            return;
+        }
+        self.row.outcome = outcome;
+        self.row.duration_us = micros(self.started);
+        self.row.usage = self.usage(outcome, &tally);
+        if let Some(provider) = self.provider.clone() {
+            self.row.cost = self.price(&provider, &self.row.provider_model, &self.row.usage);
+            metrics::count(&provider.counters, outcome, &self.row.usage);
+        }
+        self.leave_provider();
+        self.capture(outcome, tally);
+        self.books.metrics.end();
+        let ticket = self.ticket.take().unwrap_or_else(|| Ticket::without(self.id));
+        self.books.journal.settle(ticket, &self.row);
+    }
+
+    fn leave_provider(&mut self) {
+        if let Some(provider) = self.provider.take() {
+            provider.counters.in_flight.fetch_sub(1, Ordering::Relaxed);
+        }
+    }
+
+    /// As the provider counted; else what was produced, estimated.
+    fn usage(&mut self, outcome: Outcome, tally: &Tally) -> TokenUsage {
+        if let Some(usage) = tally.usage {
+            let output = if outcome == Outcome::Ok {
+                usage.output
+            } else {
+                usage.output.max(tally.pieces)
+            };
+            return TokenUsage { output, ..usage };
+        }
+        let asked = !self.row.attempts.is_empty();
+        let produced = outcome != Outcome::Error || tally.pieces > 0;
+        if !asked || !produced {
+            return TokenUsage::default();
+        }
+        self.row.labels.insert(ESTIMATED.0.into(), ESTIMATED.1.into());
+        TokenUsage {
+            input: self.reserved.input,
+            output: tally.pieces,
+            ..TokenUsage::default()
+        }
+    }
+
+    fn capture(&mut self, outcome: Outcome, tally: Tally) {
+        let wanted = match self.books.capture {
+            Capture::Full => true,
+            Capture::Sampled => outcome == Outcome::Error || self.id.as_u128().is_multiple_of(SAMPLE),
+            Capture::Errors => outcome == Outcome::Error,
+            Capture::None => false,
+        };
+        if !wanted {
+            return;
+        }
+        self.row.input = self.input.take().map(|body| tally::captured(&body));
+        self.row.output = tally
+            .output
+            .map(tally::Output::into_text)
+            .filter(|text| !text.is_empty());
+    }
+}
+
+impl Drop for Ledger {
+    fn drop(&mut self) {
+        if !self.settled {
+            let usage = self.produced;
+            self.abandon(Tally {
+                usage,
+                ..Tally::default()
+            });
+        }
+    }
+}
+
+/// A UUID of version 7 without a system call for each.
+fn new_id(now: stead_kernel::Timestamp) -> Uuid {
+    let mut random = [0; 10];
+    rand::rng().fill_bytes(&mut random);
+    let millis = u64::try_from(now.as_millisecond()).unwrap_or_default();
+    uuid::Builder::from_unix_timestamp_millis(millis, &random).into_uuid()
+}
+
+fn micros(since: Instant) -> u64 {
+    u64::try_from(since.elapsed().as_micros()).unwrap_or(u64::MAX)
+}

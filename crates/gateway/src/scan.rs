@@ -1,0 +1,165 @@
+//! What a request asks for, found without building its document.
+//!
+//! *Invariant:* every byte that is not replaced on purpose reaches the provider as the client wrote it.
+
+use bytes::Bytes;
+use stead_dialects::scan::{self, Edits, RequestFields, ScanError};
+
+use crate::api::error::ApiError;
+
+/// What a request asks for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Operation {
+    /// `POST /v1/chat/completions`
+    Chat,
+    /// `POST /v1/completions`
+    Completions,
+    /// `POST /v1/embeddings`
+    Embeddings,
+}
+
+impl Operation {
+    /// The operation in records and metrics.
+    pub(crate) const fn as_str(self) -> &'static str {
+        match self {
+            Self::Chat => "chat",
+            Self::Completions => "completions",
+            Self::Embeddings => "embeddings",
+        }
+    }
+
+    /// What providers say about it.
+    pub(crate) const fn describe(self) -> &'static str {
+        match self {
+            Self::Chat => "chat",
+            Self::Completions => "completions of raw prompts",
+            Self::Embeddings => "embeddings",
+        }
+    }
+}
+
+/// A request's body and what was found in it.
+#[derive(Debug, Clone)]
+pub(crate) struct Scanned {
+    pub(crate) body: Bytes,
+    pub(crate) fields: RequestFields,
+}
+
+/// Reads the fields of a body, and checks that all of it is JSON.
+pub(crate) fn scan(body: Bytes) -> Result<Scanned, ApiError> {
+    if body.trim_ascii().is_empty() {
+        let message = "the request has no body; it must be a JSON object";
+        return Err(ApiError::invalid("invalid_body", message));
+    }
+    match scan::chat_request(&body) {
+        Ok(fields) => Ok(Scanned { body, fields }),
+        Err(error) => Err(refusal(&body, &error)),
+    }
+}
+
+/// Says where it is wrong as an editor counts.
+fn refusal(body: &[u8], error: &ScanError) -> ApiError {
+    let before = body.get(..error.position.min(body.len())).unwrap_or_default();
+    let line = memchr::memchr_iter(b'\n', before).count() + 1;
+    let column = before.iter().rev().take_while(|byte| **byte != b'\n').count() + 1;
+    let message = format!(
+        "the body cannot be used: {} (line {line}, column {column})",
+        error.message
+    );
+    let refused = ApiError::invalid("invalid_body", message);
+    if error.message.contains("model") {
+        refused.param("model")
+    } else {
+        refused
+    }
+}
+
+impl Scanned {
+    /// Whether the client wants the usage at the end of a stream.
+    pub(crate) fn includes_usage(&self) -> bool {
+        self.fields.include_usage == Some(true)
+    }
+
+    /// Whether the provider has to be asked for the usage that the client did not ask for.
+    pub(crate) fn injects_usage(&self, operation: Operation) -> bool {
+        self.fields.stream && !self.includes_usage() && operation != Operation::Embeddings
+    }
+
+    /// The body for a provider: its own name of the model, and usage at the end of a stream.
+    pub(crate) fn body_for(&self, model: &str, operation: Operation) -> Bytes {
+        let inject = self.injects_usage(operation);
+        if !inject && model == self.fields.model {
+            return self.body.clone();
+        }
+        let edits = Edits {
+            model: Some(model),
+            include_usage: inject,
+        };
+        scan::edit(&self.body, &self.fields, &edits)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn scanned(text: &str) -> Result<Scanned, ApiError> {
+        scan(Bytes::copy_from_slice(text.as_bytes()))
+    }
+
+    #[test]
+    fn only_the_models_name_is_replaced() {
+        let text = " {\"messages\" : [ {\"model\":\"not this\"} ], \"model\":\"chat\" , \"n\":1.0}\n";
+        let found = scanned(&text.replace(", \"n\":1.0", "")).unwrap();
+        assert_eq!(
+            found.body_for("m\"x", Operation::Chat),
+            text.replace(", \"n\":1.0", "").replace("\"chat\"", "\"m\\\"x\"")
+        );
+        let same = scanned(r#"{"model":"a"}"#).unwrap();
+        assert_eq!(same.body_for("a", Operation::Chat).as_ptr(), same.body.as_ptr());
+    }
+
+    #[test]
+    fn usage_is_asked_for_unless_the_client_does() {
+        let cases = [
+            (r#"{"model":"a","stream":true}"#, Operation::Chat, true),
+            (r#"{"model":"a","stream":true}"#, Operation::Embeddings, false),
+            (
+                r#"{"model":"a","stream":true,"stream_options":{"include_usage":true}}"#,
+                Operation::Chat,
+                false,
+            ),
+            (r#"{"model":"a"}"#, Operation::Chat, false),
+        ];
+        for (text, operation, injects) in cases {
+            let found = scanned(text).unwrap();
+            assert_eq!(found.injects_usage(operation), injects, "{text}");
+            let body = found.body_for("a", operation);
+            let body = String::from_utf8_lossy(&body);
+            let asks = body.contains(r#""include_usage":true"#);
+            assert_eq!(asks, injects || found.includes_usage(), "{text}");
+        }
+    }
+
+    #[test]
+    fn bad_bodies_get_one_sentence_with_the_place() {
+        for text in [
+            "",
+            "  ",
+            "[]",
+            "{\"model\":\"a\",}",
+            "{\"model\":\"a\"",
+            "{}",
+            "{\"model\":5}",
+        ] {
+            let error = scanned(text).unwrap_err();
+            assert_eq!(
+                (error.status.as_u16(), error.code),
+                (400, "invalid_body"),
+                "{text}"
+            );
+        }
+        let error = scanned("{\n  \"model\": oops}").unwrap_err();
+        assert!(error.message.contains("line 2, column 12"), "{}", error.message);
+    }
+}

@@ -1,0 +1,294 @@
+//! From objects to a catalogue. Nothing here performs I/O.
+
+use std::{
+    collections::{BTreeMap, BTreeSet, HashMap},
+    sync::Arc,
+};
+
+use http::{HeaderMap, HeaderName, HeaderValue, Uri, header};
+use kube::ResourceExt;
+use stead_kernel::ports::ModelFile;
+
+use super::{Api, Catalog, Counters, HttpApi, Project, Provider, Route, Target};
+use crate::{
+    provider::{
+        Availability, ModelProvider, ProviderType, SecretKeyRef,
+        plan::{Endpoints, reach},
+    },
+    route::{ModelRoute, RouteTarget, plan},
+};
+
+/// The version of Anthropic's API that is spoken (<https://docs.anthropic.com/en/api/versioning>).
+pub(crate) const ANTHROPIC_VERSION: &str = "2023-06-01";
+
+/// A project and a name in it.
+pub(crate) type Id = (String, String);
+
+/// The data of one Secret.
+pub(crate) type Secrets = BTreeMap<String, Vec<u8>>;
+
+/// A ready Model of this machine.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct EmbeddedModel {
+    pub(crate) project: String,
+    pub(crate) file: ModelFile,
+}
+
+/// The objects that a catalogue is compiled from.
+#[derive(Default)]
+pub(crate) struct Sources {
+    pub(crate) providers: BTreeMap<Id, ModelProvider>,
+    pub(crate) routes: BTreeMap<Id, ModelRoute>,
+    /// Secrets that providers name; `None` when there is no such Secret.
+    pub(crate) secrets: HashMap<Id, Option<Secrets>>,
+    pub(crate) models: BTreeMap<Id, EmbeddedModel>,
+    counters: HashMap<Id, Arc<Counters>>,
+}
+
+impl Sources {
+    /// The Secrets that providers name.
+    pub(crate) fn named_secrets(&self) -> impl Iterator<Item = Id> {
+        self.providers.values().filter_map(|provider| {
+            let credential = provider.spec.credential.as_ref()?;
+            Some((provider.namespace()?, credential.secret_ref.name.clone()))
+        })
+    }
+
+    /// Compiles everything anew. Counters of providers go on counting.
+    pub(crate) fn compile(&mut self) -> Catalog {
+        let providers = &self.providers;
+        self.counters.retain(|id, _| providers.contains_key(id));
+        let mut compiled = BTreeMap::new();
+        for (id, object) in &self.providers {
+            let counters = Arc::clone(self.counters.entry(id.clone()).or_default());
+            compiled.insert(id.clone(), Arc::new(self.provider(id, object, counters)));
+        }
+        let projects = self
+            .projects()
+            .into_iter()
+            .map(|name| (Box::from(name), self.project(name, &compiled)))
+            .collect();
+        Catalog {
+            projects,
+            anywhere: self.project("", &compiled),
+        }
+    }
+
+    /// Every project that has something, or is offered something by name.
+    fn projects(&self) -> BTreeSet<&str> {
+        let offered = self
+            .providers
+            .values()
+            .filter_map(|object| object.spec.allowed_projects.as_ref())
+            .flat_map(|allowed| &allowed.names)
+            .filter(|name| *name != "*");
+        self.providers
+            .keys()
+            .chain(self.routes.keys())
+            .map(|(project, _)| project)
+            .chain(offered)
+            .map(String::as_str)
+            .collect()
+    }
+
+    /// What a project has and is offered; its own provider wins over another's of the same name.
+    fn project(&self, name: &str, compiled: &BTreeMap<Id, Arc<Provider>>) -> Project {
+        let mut project = Project::default();
+        for (id, object) in &self.providers {
+            let own = id.0 == name;
+            let Some(provider) = compiled.get(id).filter(|_| own || is_offered(object, name)) else {
+                continue;
+            };
+            if own || !project.providers.contains_key(id.1.as_str()) {
+                project
+                    .providers
+                    .insert(id.1.as_str().into(), Arc::clone(provider));
+            }
+        }
+        for provider in project.providers.values() {
+            for model in &provider.models {
+                let offers = project.offers.entry(model.clone()).or_default();
+                offers.push(Arc::clone(provider));
+            }
+        }
+        for ((_, route), object) in self.routes.iter().filter(|((owner, _), _)| owner == name) {
+            let compiled = self.route(name, route, object, &project, compiled);
+            project.routes.insert(route.as_str().into(), Arc::new(compiled));
+        }
+        project
+    }
+
+    fn route(
+        &self,
+        project: &str,
+        name: &str,
+        object: &ModelRoute,
+        usable: &Project,
+        compiled: &BTreeMap<Id, Arc<Provider>>,
+    ) -> Route {
+        let spec = &object.spec;
+        let find = |target: &RouteTarget| match &target.project {
+            Some(other) if other != project => {
+                let id = (other.clone(), target.provider.clone());
+                let offered = self
+                    .providers
+                    .get(&id)
+                    .is_some_and(|object| is_offered(object, project));
+                compiled.get(&id).filter(|_| offered)
+            }
+            Some(_) | None => usable.providers.get(target.provider.as_str()),
+        };
+        let mut targets: Vec<Target> = spec
+            .targets
+            .iter()
+            .filter_map(|target| {
+                let provider = find(target).filter(|found| found.availability != Availability::Disabled)?;
+                Some(Target {
+                    provider: Arc::clone(provider),
+                    model: target.model.as_str().into(),
+                    weight: target.weight,
+                    priority: target.priority,
+                })
+            })
+            .collect();
+        targets.sort_by_key(|target| target.priority);
+        let retry = spec.retry.as_ref();
+        Route {
+            name: name.into(),
+            strategy: spec.strategy,
+            targets,
+            attempts: retry.map_or(plan::DEFAULT_ATTEMPTS, |retry| retry.attempts.clamp(1, 20)),
+            backoff: retry.map_or(plan::DEFAULT_BACKOFF, |retry| retry.backoff.0),
+            limits: plan::Limits::of(spec),
+            fallbacks: spec.fallbacks.iter().map(|name| name.as_str().into()).collect(),
+        }
+    }
+
+    fn provider(&self, id: &Id, object: &ModelProvider, counters: Arc<Counters>) -> Provider {
+        let spec = &object.spec;
+        let embedded = spec.kind == ProviderType::Embedded;
+        let (api, mut models) = if embedded {
+            self.embedded(&id.0)
+        } else {
+            let api = self.http(&id.0, object).unwrap_or_else(Api::Broken);
+            let found = object.status.as_ref().map(|status| &status.models);
+            let names = spec.models.as_ref().or(found);
+            (
+                api,
+                names
+                    .into_iter()
+                    .flatten()
+                    .map(|name| name.as_str().into())
+                    .collect(),
+            )
+        };
+        models.sort_unstable();
+        models.dedup();
+        Provider {
+            project: id.0.as_str().into(),
+            name: id.1.as_str().into(),
+            kind: spec.kind,
+            availability: spec.availability,
+            api,
+            reach: reach(spec.network),
+            closed: embedded || spec.models.is_some(),
+            models,
+            counters,
+        }
+    }
+
+    fn embedded(&self, project: &str) -> (Api, Vec<Box<str>>) {
+        let files: HashMap<Box<str>, ModelFile> = self
+            .models
+            .values()
+            .filter(|model| model.project == project)
+            .map(|model| (model.file.name.as_str().into(), model.file.clone()))
+            .collect();
+        let names = files.keys().cloned().collect();
+        (Api::Embedded(files), names)
+    }
+
+    /// Addresses and headers, or why the provider cannot be reached.
+    fn http(&self, project: &str, object: &ModelProvider) -> Result<Api, String> {
+        let spec = &object.spec;
+        let endpoints = Endpoints::of(spec)
+            .map_err(|error| error.full_message())?
+            .ok_or_else(|| "it has no address".to_owned())?;
+        let at = |path: &str| {
+            Uri::try_from(endpoints.at(path)).map_err(|_| "spec.baseUrl: this is no address".to_owned())
+        };
+        let chat = match spec.kind {
+            ProviderType::Anthropic => at("messages")?,
+            ProviderType::Embedded
+            | ProviderType::OpenAi
+            | ProviderType::OpenAiCompatible
+            | ProviderType::Ollama => at("chat/completions")?,
+        };
+        let secret = match &spec.credential {
+            Some(credential) => Some(self.secret(project, &credential.secret_ref)?),
+            None => None,
+        };
+        Ok(Api::Http(Box::new(HttpApi {
+            chat,
+            completions: at("completions")?,
+            embeddings: at("embeddings")?,
+            headers: headers(spec.kind, secret.as_deref())?,
+            secret: secret.map(Into::into),
+        })))
+    }
+
+    fn secret(&self, project: &str, reference: &SecretKeyRef) -> Result<String, String> {
+        let SecretKeyRef { name, key } = reference;
+        let id = (project.to_owned(), name.clone());
+        let data = match self.secrets.get(&id) {
+            Some(Some(data)) => data,
+            Some(None) => return Err(format!("there is no Secret `{name}`")),
+            None => return Err(format!("Secret `{name}` is not read yet")),
+        };
+        let value = data
+            .get(key)
+            .ok_or_else(|| format!("Secret `{name}` has no key `{key}`"))?;
+        let text = std::str::from_utf8(value).map(str::trim).unwrap_or_default();
+        if text.is_empty() {
+            return Err(format!("key `{key}` of Secret `{name}` is empty or no text"));
+        }
+        Ok(text.to_owned())
+    }
+}
+
+fn is_offered(object: &ModelProvider, project: &str) -> bool {
+    let allowed = object
+        .spec
+        .allowed_projects
+        .iter()
+        .flat_map(|allowed| &allowed.names);
+    allowed.into_iter().any(|name| name == "*" || name == project)
+}
+
+/// The headers of every request to a provider, its credential among them.
+pub(crate) fn headers(kind: ProviderType, secret: Option<&str>) -> Result<HeaderMap, String> {
+    let mut headers = HeaderMap::new();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    headers.insert(
+        header::USER_AGENT,
+        HeaderValue::from_static(concat!("stead/", env!("CARGO_PKG_VERSION"))),
+    );
+    if kind == ProviderType::Anthropic {
+        headers.insert("anthropic-version", HeaderValue::from_static(ANTHROPIC_VERSION));
+    }
+    let Some(secret) = secret else {
+        return Ok(headers);
+    };
+    let (name, text) = match kind {
+        ProviderType::Anthropic => (HeaderName::from_static("x-api-key"), secret.to_owned()),
+        ProviderType::Embedded
+        | ProviderType::OpenAi
+        | ProviderType::OpenAiCompatible
+        | ProviderType::Ollama => (header::AUTHORIZATION, format!("Bearer {secret}")),
+    };
+    let mut value = HeaderValue::try_from(text)
+        .map_err(|_| "the credential holds letters that no header may hold".to_owned())?;
+    value.set_sensitive(true);
+    headers.insert(name, value);
+    Ok(headers)
+}

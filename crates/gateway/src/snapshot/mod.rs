@@ -1,0 +1,284 @@
+//! What the request path knows: keys, routes and providers, compiled off the request path and swapped whole.
+//!
+//! *Invariant:* nothing here waits; a request that holds a snapshot sees one state of the world to its end.
+
+mod compile;
+mod keys;
+mod shards;
+#[cfg(test)]
+pub(crate) mod testing;
+mod watch;
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, atomic::AtomicU64},
+};
+
+use http::{HeaderMap, Uri};
+use stead_kernel::ports::{ModelFile, Reach};
+
+pub(crate) use compile::headers;
+#[cfg(test)]
+use compile::{Secrets, Sources};
+pub(crate) use keys::{Key, KeyTable};
+pub(crate) use watch::{Handle, embedded, follow, model_resource};
+
+use crate::{
+    provider::{Availability, ProviderType},
+    route::{Strategy, plan::Limits},
+};
+
+/// Everything that a request may need to know.
+#[derive(Default, Clone)]
+pub(crate) struct Snapshot {
+    /// Keys by hash and by name.
+    pub(crate) keys: KeyTable,
+    /// Routes and providers by project.
+    pub(crate) catalog: Arc<Catalog>,
+}
+
+/// Routes and providers by project.
+#[derive(Default)]
+pub(crate) struct Catalog {
+    projects: HashMap<Box<str>, Project>,
+    /// What is offered to every project, for those that have nothing of their own.
+    anywhere: Project,
+}
+
+/// What a project can use.
+#[derive(Default)]
+pub(crate) struct Project {
+    pub(crate) routes: HashMap<Box<str>, Arc<Route>>,
+    pub(crate) providers: HashMap<Box<str>, Arc<Provider>>,
+    /// The providers that offer a model of this name.
+    offers: HashMap<Box<str>, Vec<Arc<Provider>>>,
+}
+
+/// A route with its targets resolved.
+#[derive(Clone)]
+pub(crate) struct Route {
+    /// Its name; empty when a client named a model directly.
+    pub(crate) name: Arc<str>,
+    pub(crate) strategy: Strategy,
+    /// By priority, then as listed.
+    pub(crate) targets: Vec<Target>,
+    pub(crate) attempts: u32,
+    pub(crate) backoff: std::time::Duration,
+    pub(crate) limits: Limits,
+    pub(crate) fallbacks: Vec<Box<str>>,
+}
+
+/// One model that can answer.
+#[derive(Clone)]
+pub(crate) struct Target {
+    pub(crate) provider: Arc<Provider>,
+    pub(crate) model: Arc<str>,
+    pub(crate) weight: u32,
+    pub(crate) priority: u32,
+}
+
+/// A provider with everything that a request to it needs.
+pub(crate) struct Provider {
+    pub(crate) project: Box<str>,
+    pub(crate) name: Box<str>,
+    pub(crate) kind: ProviderType,
+    pub(crate) availability: Availability,
+    pub(crate) api: Api,
+    pub(crate) reach: Reach,
+    /// Whether `models` is the whole truth (listed by hand, or files of this machine).
+    pub(crate) closed: bool,
+    /// Names of its models, in order.
+    pub(crate) models: Vec<Box<str>>,
+    pub(crate) counters: Arc<Counters>,
+}
+
+/// How a provider is reached.
+pub(crate) enum Api {
+    /// In this process, by files.
+    Embedded(HashMap<Box<str>, ModelFile>),
+    /// Over HTTP.
+    Http(Box<HttpApi>),
+    /// Not at all at present; why.
+    Broken(String),
+}
+
+/// Addresses and headers of a provider, ready for use.
+pub(crate) struct HttpApi {
+    pub(crate) chat: Uri,
+    pub(crate) completions: Uri,
+    pub(crate) embeddings: Uri,
+    /// Sent with every request; holds the credential.
+    pub(crate) headers: HeaderMap,
+    /// The credential's text, so that it can be taken out of what the provider says.
+    pub(crate) secret: Option<Box<str>>,
+}
+
+/// What is counted per provider; survives changes of the provider's object.
+#[derive(Default, Debug)]
+pub(crate) struct Counters {
+    /// Requests by outcome, in the order of [`crate::metrics::OUTCOMES`].
+    pub(crate) outcomes: [AtomicU64; 3],
+    /// Attempts under way.
+    pub(crate) in_flight: AtomicU64,
+    pub(crate) input_tokens: AtomicU64,
+    pub(crate) output_tokens: AtomicU64,
+}
+
+/// Who asks, as far as the catalogue minds.
+#[derive(Clone, Copy)]
+pub(crate) struct Asker<'a> {
+    pub(crate) project: &'a str,
+    pub(crate) admin: bool,
+    pub(crate) key: Option<&'a Key>,
+}
+
+/// Why a model's name leads nowhere.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Refusal {
+    /// Nothing has this name, or nothing that the asker may see.
+    Unknown,
+    /// Several providers offer it.
+    Ambiguous(Vec<String>),
+    /// The key may not use it.
+    NotAllowed,
+}
+
+impl Provider {
+    /// Whether the asker may use it at all.
+    pub(crate) fn usable_by(&self, admin: bool) -> bool {
+        match self.availability {
+            Availability::Everyone => true,
+            Availability::Admins => admin,
+            Availability::Disabled => false,
+        }
+    }
+
+    /// The text of its credential, to take it out of what the provider says.
+    pub(crate) fn secret(&self) -> Option<&str> {
+        match &self.api {
+            Api::Http(api) => api.secret.as_deref(),
+            Api::Embedded(_) | Api::Broken(_) => None,
+        }
+    }
+
+    fn has(&self, model: &str) -> bool {
+        !self.closed || self.models.binary_search_by(|name| (**name).cmp(model)).is_ok()
+    }
+}
+
+impl Route {
+    /// The route that a client means who names a model directly.
+    fn direct(provider: &Arc<Provider>, model: &str) -> Arc<Self> {
+        Arc::new(Self {
+            name: Arc::from(""),
+            strategy: Strategy::Priority,
+            targets: vec![Target {
+                provider: Arc::clone(provider),
+                model: Arc::from(model),
+                weight: 1,
+                priority: 1,
+            }],
+            attempts: crate::route::plan::DEFAULT_ATTEMPTS,
+            backoff: crate::route::plan::DEFAULT_BACKOFF,
+            limits: Limits::default(),
+            fallbacks: Vec::new(),
+        })
+    }
+}
+
+impl Snapshot {
+    /// What a project can use.
+    pub(crate) fn project(&self, name: &str) -> &Project {
+        self.catalog.projects.get(name).unwrap_or(&self.catalog.anywhere)
+    }
+
+    /// The route that a model's name leads to: a route's name, `provider/model`, or the name of a model that
+    /// exactly one provider offers.
+    pub(crate) fn resolve(&self, asker: Asker<'_>, model: &str) -> Result<Arc<Route>, Refusal> {
+        let project = self.project(asker.project);
+        if let Some(route) = project.routes.get(model) {
+            let allowed = asker.key.is_none_or(|key| key.allows_route(model));
+            return allowed.then(|| Arc::clone(route)).ok_or(Refusal::NotAllowed);
+        }
+        let (provider, model) = project.find(asker.admin, model)?;
+        let allowed = asker
+            .key
+            .is_none_or(|key| key.allows_model(&provider.name, model));
+        allowed
+            .then(|| Route::direct(provider, model))
+            .ok_or(Refusal::NotAllowed)
+    }
+
+    /// Every provider once.
+    pub(crate) fn providers(&self) -> impl Iterator<Item = &Provider> {
+        self.catalog.projects.iter().flat_map(|(name, project)| {
+            let own = project
+                .providers
+                .values()
+                .filter(move |provider| provider.project == *name);
+            own.map(|provider| &**provider)
+        })
+    }
+
+    /// The names that `GET /v1/models` lists, each with its owner, in order.
+    pub(crate) fn names(&self, asker: Asker<'_>) -> Vec<(String, &str)> {
+        let project = self.project(asker.project);
+        let mut names: Vec<(String, &str)> = project
+            .routes
+            .iter()
+            .filter(|(name, route)| {
+                asker.key.is_none_or(|key| key.allows_route(name))
+                    && route
+                        .targets
+                        .iter()
+                        .any(|target| target.provider.usable_by(asker.admin))
+            })
+            .map(|(name, _)| (name.to_string(), "stead"))
+            .collect();
+        for (name, provider) in &project.providers {
+            if !provider.usable_by(asker.admin) {
+                continue;
+            }
+            let allowed = provider
+                .models
+                .iter()
+                .filter(|model| asker.key.is_none_or(|key| key.allows_model(name, model)));
+            names.extend(allowed.map(|model| (format!("{name}/{model}"), &**name)));
+        }
+        names.sort_unstable();
+        names
+    }
+}
+
+impl Project {
+    fn find<'a>(&self, admin: bool, model: &'a str) -> Result<(&Arc<Provider>, &'a str), Refusal> {
+        if let Some((name, rest)) = model.split_once('/') {
+            let provider = self.providers.get(name);
+            if let Some(provider) =
+                provider.filter(|provider| provider.usable_by(admin) && provider.has(rest))
+            {
+                return Ok((provider, rest));
+            }
+        }
+        let mut usable = self
+            .offers
+            .get(model)
+            .into_iter()
+            .flatten()
+            .filter(|provider| provider.usable_by(admin));
+        let first = usable.next().ok_or(Refusal::Unknown)?;
+        let mut others: Vec<String> = usable
+            .map(|provider| format!("{}/{model}", provider.name))
+            .collect();
+        if others.is_empty() {
+            return Ok((first, model));
+        }
+        others.push(format!("{}/{model}", first.name));
+        others.sort_unstable();
+        Err(Refusal::Ambiguous(others))
+    }
+}
+
+#[cfg(test)]
+#[path = "tests.rs"]
+mod tests;

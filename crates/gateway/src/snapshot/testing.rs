@@ -1,0 +1,66 @@
+//! Providers and routes for tests.
+
+use std::{collections::HashMap, sync::Arc};
+
+use super::{Api, HttpApi, Provider, Route, Target, compile};
+use crate::{
+    provider::{Availability, ProviderType},
+    route::{Strategy, plan::Limits},
+};
+
+/// A provider over HTTP.
+pub(crate) fn provider(name: &str, secret: Option<&str>) -> Provider {
+    Provider {
+        project: "default".into(),
+        name: name.into(),
+        kind: ProviderType::OpenAi,
+        availability: Availability::Everyone,
+        api: Api::Http(Box::new(HttpApi {
+            chat: "http://provider.test/v1/chat/completions".parse().unwrap(),
+            completions: "http://provider.test/v1/completions".parse().unwrap(),
+            embeddings: "http://provider.test/v1/embeddings".parse().unwrap(),
+            headers: compile::headers(ProviderType::OpenAi, secret).unwrap(),
+            secret: secret.map(Into::into),
+        })),
+        reach: stead_kernel::ports::Reach::Public,
+        closed: false,
+        models: Vec::new(),
+        counters: Arc::default(),
+    }
+}
+
+/// A target that cannot answer.
+pub(crate) fn target(name: &str, availability: Availability) -> Target {
+    Target {
+        provider: Arc::new(Provider {
+            availability,
+            api: Api::Embedded(HashMap::new()),
+            ..provider(name, None)
+        }),
+        model: "m".into(),
+        weight: 1,
+        priority: 1,
+    }
+}
+
+/// A route over targets given as name, weight and priority.
+pub(crate) fn route(strategy: Strategy, targets: &[(&str, u32, u32)]) -> Route {
+    let mut targets: Vec<Target> = targets
+        .iter()
+        .map(|(name, weight, priority)| Target {
+            weight: *weight,
+            priority: *priority,
+            ..target(name, Availability::Everyone)
+        })
+        .collect();
+    targets.sort_by_key(|target| target.priority);
+    Route {
+        name: "chat".into(),
+        strategy,
+        targets,
+        attempts: 3,
+        backoff: std::time::Duration::from_millis(1),
+        limits: Limits::default(),
+        fallbacks: Vec::new(),
+    }
+}

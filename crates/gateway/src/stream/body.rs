@@ -1,0 +1,142 @@
+//! The body of a streamed answer: watches the clocks, settles before the last byte, and when the client leaves.
+
+use std::{
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use bytes::Bytes;
+use http_body::{Body, Frame};
+use tokio::time::{Instant, Sleep};
+
+use super::{DONE, Source};
+use crate::{dispatch::Failure, ledger::Ledger, snapshot::Provider, tally::Tally};
+
+/// When a stream takes too long.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Clocks {
+    /// Between two pieces.
+    pub(crate) idle: Duration,
+    /// The end of the whole request.
+    pub(crate) deadline: Instant,
+    /// How long the whole request may take, for the message.
+    pub(crate) total: Duration,
+}
+
+/// A streamed answer on its way to a client.
+pub(crate) struct StreamBody {
+    /// `None` after the end.
+    source: Option<Box<dyn Source>>,
+    provider: Arc<Provider>,
+    /// What was read before the head of the answer went out.
+    head: Option<Bytes>,
+    tally: Tally,
+    /// Settles as cancelled when it is dropped.
+    ledger: Option<Ledger>,
+    clocks: Clocks,
+    last_piece: Instant,
+    alarm: Pin<Box<Sleep>>,
+}
+
+impl StreamBody {
+    pub(crate) fn new(
+        source: Box<dyn Source>,
+        provider: Arc<Provider>,
+        head: Bytes,
+        tally: Tally,
+        ledger: Ledger,
+        clocks: Clocks,
+    ) -> Self {
+        let now = Instant::now();
+        let alarm = Box::pin(tokio::time::sleep_until(clocks.deadline.min(now + clocks.idle)));
+        Self {
+            source: Some(source),
+            provider,
+            head: Some(head),
+            tally,
+            ledger: Some(ledger),
+            clocks,
+            last_piece: now,
+            alarm,
+        }
+    }
+
+    /// Settles, then sends the last bytes.
+    fn end(&mut self, failure: Option<&Failure>) -> Bytes {
+        self.source = None;
+        if let Some(ledger) = self.ledger.take() {
+            let tally = std::mem::take(&mut self.tally);
+            match failure {
+                None => ledger.succeed(tally),
+                Some(failure) => ledger.fail(&failure.error, tally),
+            }
+        }
+        failure.map_or(Bytes::from_static(DONE), |failure| failure.error.event())
+    }
+
+    /// Whether the stream has taken too long. The alarm is moved only when it rings, not with every piece.
+    fn poll_alarm(&mut self, context: &mut Context<'_>) -> Poll<Failure> {
+        loop {
+            let due = self.clocks.deadline.min(self.last_piece + self.clocks.idle);
+            let rings = self.alarm.as_mut().poll(context).is_ready();
+            let now = Instant::now();
+            if now >= self.clocks.deadline {
+                let total = self.clocks.total;
+                return Poll::Ready(Failure::timeout(&self.provider, "did not end its answer", total));
+            }
+            if now >= due {
+                let idle = self.clocks.idle;
+                return Poll::Ready(Failure::timeout(
+                    &self.provider,
+                    "did not go on with its answer",
+                    idle,
+                ));
+            }
+            if !rings {
+                return Poll::Pending;
+            }
+            self.alarm.as_mut().reset(due);
+        }
+    }
+}
+
+impl Body for StreamBody {
+    type Data = Bytes;
+    type Error = std::convert::Infallible;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
+        let this = self.get_mut();
+        if let Some(head) = this.head.take().filter(|head| !head.is_empty()) {
+            return Poll::Ready(Some(Ok(Frame::data(head))));
+        }
+        let Some(source) = &mut this.source else {
+            return Poll::Ready(None);
+        };
+        let bytes = match source.poll_piece(context, &mut this.tally) {
+            Poll::Ready(Some(Ok(bytes))) => {
+                this.last_piece = Instant::now();
+                bytes
+            }
+            Poll::Ready(Some(Err(failure))) => this.end(Some(&failure)),
+            Poll::Ready(None) => this.end(None),
+            Poll::Pending => match this.poll_alarm(context) {
+                Poll::Ready(failure) => this.end(Some(&failure)),
+                Poll::Pending => return Poll::Pending,
+            },
+        };
+        Poll::Ready(Some(Ok(Frame::data(bytes))))
+    }
+}
+
+impl Drop for StreamBody {
+    fn drop(&mut self) {
+        if let Some(ledger) = self.ledger.take() {
+            ledger.cancel(std::mem::take(&mut self.tally));
+        }
+    }
+}

@@ -1,0 +1,148 @@
+//! A stream in the client's own dialect: events pass as they are.
+
+use std::{
+    collections::VecDeque,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll, ready},
+};
+
+use bytes::Bytes;
+use http_body::Body as _;
+use stead_kernel::Body;
+
+use super::{
+    Source,
+    chunk::{self, Sort},
+    splitter::{self, Splitter},
+};
+use crate::{dispatch::Failure, snapshot::Provider, tally::Tally};
+
+/// Passes the events of a provider on, except the last one and the usage that only the gateway asked for.
+pub(crate) struct OpenAiStream {
+    provider: Arc<Provider>,
+    body: Body,
+    splitter: Splitter,
+    /// Whether the chunk with the usage is for the gateway only.
+    strips_usage: bool,
+    waiting: VecDeque<Result<Bytes, Failure>>,
+    ended: bool,
+}
+
+/// What becomes of an event.
+enum Verdict {
+    Pass,
+    Drop,
+    End,
+    Fail(Failure),
+}
+
+impl OpenAiStream {
+    pub(crate) fn new(provider: Arc<Provider>, body: Body, strips_usage: bool) -> Self {
+        Self {
+            provider,
+            body,
+            splitter: Splitter::default(),
+            strips_usage,
+            waiting: VecDeque::new(),
+            ended: false,
+        }
+    }
+
+    /// Takes in all whole events of these bytes; neighbours that pass go on as one piece.
+    fn take(&mut self, data: Bytes, tally: &mut Tally) {
+        if self.splitter.feed(data).is_err() {
+            self.fail(Failure::garbage(&self.provider, "an event without end"));
+            return;
+        }
+        let mut run: Vec<Bytes> = Vec::new();
+        while let Some(event) = self.splitter.next() {
+            match self.judge(&event, tally) {
+                Verdict::Pass => run.push(event),
+                Verdict::Drop => {}
+                Verdict::End => {
+                    self.ended = true;
+                    break;
+                }
+                Verdict::Fail(failure) => {
+                    self.pass(run);
+                    self.fail(failure);
+                    return;
+                }
+            }
+        }
+        self.pass(run);
+    }
+
+    fn judge(&self, event: &[u8], tally: &mut Tally) -> Verdict {
+        let Some(data) = splitter::data(event) else {
+            return Verdict::Pass;
+        };
+        if data.trim_ascii() == b"[DONE]" {
+            return Verdict::End;
+        }
+        match chunk::read(&data, tally) {
+            Ok(Sort::Usage) if self.strips_usage => Verdict::Drop,
+            Ok(Sort::Part | Sort::Usage) => Verdict::Pass,
+            Ok(Sort::Error) => Verdict::Fail(Failure::of_event(&self.provider, &data)),
+            Err(_) => Verdict::Fail(Failure::garbage(
+                &self.provider,
+                "an event is no chunk of an answer",
+            )),
+        }
+    }
+
+    fn pass(&mut self, run: Vec<Bytes>) {
+        let mut run = run.into_iter();
+        let Some(first) = run.next() else { return };
+        let rest: usize = run.as_slice().iter().map(Bytes::len).sum();
+        if rest == 0 {
+            self.waiting.push_back(Ok(first));
+            return;
+        }
+        let mut joined = Vec::with_capacity(first.len() + rest);
+        joined.extend_from_slice(&first);
+        run.for_each(|event| joined.extend_from_slice(&event));
+        self.waiting.push_back(Ok(joined.into()));
+    }
+
+    fn fail(&mut self, failure: Failure) {
+        self.waiting.push_back(Err(failure));
+        self.ended = true;
+    }
+
+    /// The provider closed: that is the end only after a complete answer.
+    fn close(&mut self, tally: &Tally) {
+        if tally.finished && !self.splitter.has_rest() {
+            self.ended = true;
+        } else {
+            self.fail(Failure::broken(&self.provider));
+        }
+    }
+}
+
+impl Source for OpenAiStream {
+    fn poll_piece(
+        &mut self,
+        context: &mut Context<'_>,
+        tally: &mut Tally,
+    ) -> Poll<Option<Result<Bytes, Failure>>> {
+        loop {
+            if let Some(piece) = self.waiting.pop_front() {
+                return Poll::Ready(Some(piece));
+            }
+            if self.ended {
+                return Poll::Ready(None);
+            }
+            match ready!(Pin::new(&mut self.body).poll_frame(context)) {
+                Some(Ok(frame)) => {
+                    if let Ok(data) = frame.into_data() {
+                        self.take(data, tally);
+                    }
+                }
+                Some(Err(_)) => self.fail(Failure::broken(&self.provider)),
+                None => self.close(tally),
+            }
+        }
+    }
+}

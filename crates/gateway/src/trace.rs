@@ -1,0 +1,117 @@
+//! Trace context between services (<https://www.w3.org/TR/trace-context/>).
+
+use http::{HeaderMap, HeaderValue};
+use rand::Rng;
+
+/// The trace that a request belongs to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Trace {
+    id: [u8; 16],
+    flags: u8,
+}
+
+/// The header of a trace.
+pub(crate) const HEADER: &str = "traceparent";
+
+impl Trace {
+    /// The caller's trace, or a new one.
+    pub(crate) fn of(headers: &HeaderMap) -> Self {
+        headers
+            .get(HEADER)
+            .and_then(|value| parse(value.as_bytes()))
+            .unwrap_or_else(|| Self {
+                id: random(),
+                flags: 1,
+            })
+    }
+
+    /// The id in 32 hex digits.
+    pub(crate) fn id(self) -> String {
+        let mut text = String::with_capacity(32);
+        push_hex(&mut text, &self.id);
+        text
+    }
+
+    /// The header for an attempt, with a span id of its own.
+    pub(crate) fn header(self) -> Option<HeaderValue> {
+        let mut text = String::with_capacity(55);
+        text.push_str("00-");
+        push_hex(&mut text, &self.id);
+        text.push('-');
+        push_hex(&mut text, &random::<8>());
+        text.push('-');
+        push_hex(&mut text, &[self.flags]);
+        HeaderValue::try_from(text).ok()
+    }
+}
+
+fn random<const N: usize>() -> [u8; N] {
+    let mut bytes = [0; N];
+    rand::rng().fill_bytes(&mut bytes);
+    // All zeros are no id; one in 2^64 need not be random.
+    if let (true, Some(first)) = (bytes.iter().all(|byte| *byte == 0), bytes.first_mut()) {
+        *first = 1;
+    }
+    bytes
+}
+
+fn push_hex(text: &mut String, bytes: &[u8]) {
+    for byte in bytes {
+        for nibble in [byte >> 4, byte & 15] {
+            text.push(char::from_digit(u32::from(nibble), 16).unwrap_or('0'));
+        }
+    }
+}
+
+fn parse(value: &[u8]) -> Option<Trace> {
+    let mut parts = value.split(|byte| *byte == b'-');
+    let version = hex::<1>(parts.next()?)?;
+    let id = hex::<16>(parts.next()?)?;
+    let span = hex::<8>(parts.next()?)?;
+    let [flags] = hex::<1>(parts.next()?)?;
+    let rest = parts.next();
+    let known = version != [0xff] && (version != [0] || rest.is_none());
+    let named = id != [0; 16] && span != [0; 8];
+    (known && named).then_some(Trace { id, flags })
+}
+
+fn hex<const N: usize>(digits: &[u8]) -> Option<[u8; N]> {
+    let mut bytes = [0; N];
+    if digits.len() != N * 2 || digits.iter().any(u8::is_ascii_uppercase) {
+        return None;
+    }
+    for (byte, pair) in bytes.iter_mut().zip(digits.chunks_exact(2)) {
+        for digit in pair {
+            let nibble = char::from(*digit).to_digit(16)?;
+            *byte = (*byte << 4) | u8::try_from(nibble).ok()?;
+        }
+    }
+    Some(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_valid_traceparent_is_taken_over_and_a_broken_one_is_not() {
+        let good = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+        let trace = parse(good.as_bytes()).unwrap();
+        assert_eq!(trace.id(), "4bf92f3577b34da6a3ce929d0e0e4736");
+        let header = trace.header().unwrap();
+        let next = parse(header.as_bytes()).unwrap();
+        assert_eq!(next, trace);
+        assert_ne!(header, good, "each attempt is a span of its own");
+        for bad in [
+            "",
+            "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7",
+            "00-00000000000000000000000000000000-00f067aa0ba902b7-01",
+            "00-4bf92f3577b34da6a3ce929d0e0e4736-0000000000000000-01",
+            "ff-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01",
+            "00-4BF92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01",
+            "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01-x",
+        ] {
+            assert_eq!(parse(bad.as_bytes()), None, "{bad}");
+        }
+    }
+}

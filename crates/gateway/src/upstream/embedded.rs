@@ -1,0 +1,358 @@
+//! A try at the engine in this process.
+
+use std::{
+    collections::HashMap,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll, ready},
+};
+
+use ::http::StatusCode;
+use bytes::Bytes;
+use futures::{Stream, StreamExt};
+use serde::Deserialize;
+use serde_json::Value;
+use stead_dialects::{openai, sse};
+use stead_kernel::ports::{
+    FinishReason, Generated, Generation, GenerationStream, ModelFile, Sampling, TokenUsage,
+};
+use tokio::time::Instant;
+
+use super::{Answer, http::streams, prime};
+use crate::{
+    api::error::ApiError,
+    dispatch::{Call, Failure, Retry},
+    ledger::Ledger,
+    scan::Operation,
+    snapshot::{Provider, Target},
+    stream::Source,
+    tally::{Tally, to_wire},
+};
+
+/// Asks the engine.
+pub(super) async fn ask(
+    call: &Call<'_>,
+    target: &Target,
+    files: &HashMap<Box<str>, ModelFile>,
+    ledger: &mut Ledger,
+) -> Result<Answer, Failure> {
+    let since = Instant::now();
+    let provider = &target.provider;
+    if call.operation == Operation::Embeddings {
+        return Err(Failure::unsupported(provider, call.operation.describe()));
+    }
+    let file = files
+        .get(&*target.model)
+        .ok_or_else(|| Failure::unusable(provider, &format!("there is no ready Model `{}`", target.model)))?;
+    let generation = generation(call).map_err(|error| Failure {
+        error,
+        retry: Retry::Never,
+        status: 0,
+    })?;
+    let first = call.limits.first_token;
+    let stream = tokio::time::timeout(first, call.gateway.chat.generate(file, generation))
+        .await
+        .map_err(|_| Failure::timeout(provider, "did not begin", first))?
+        .map_err(|error| Failure::of_engine(provider, error))?;
+    let shape = Shape {
+        answer: openai::Answer {
+            id: format!("{}-{}", call.operation.id_prefix(), ledger.id()),
+            created: call.gateway.clock.now().as_second(),
+            model: call.request.fields.model.clone(),
+        },
+        operation: call.operation,
+    };
+    if !streams(call) {
+        return whole(provider, &shape, stream, ledger).await;
+    }
+    let source = EngineStream {
+        provider: Arc::clone(provider),
+        shape,
+        stream,
+        include_usage: call.request.includes_usage(),
+        begun: false,
+        ended: false,
+    };
+    prime::prime(call, target, Box::new(source), since, ledger).await
+}
+
+impl Operation {
+    const fn id_prefix(self) -> &'static str {
+        match self {
+            Self::Chat => "chatcmpl",
+            Self::Completions => "cmpl",
+            Self::Embeddings => "embd",
+        }
+    }
+}
+
+/// The fields of a request that the engine knows.
+#[derive(Deserialize)]
+struct Wanted {
+    #[serde(default)]
+    messages: Option<Vec<Value>>,
+    #[serde(default)]
+    prompt: Option<Value>,
+    #[serde(default)]
+    tools: Option<Value>,
+    #[serde(default)]
+    temperature: Option<f64>,
+    #[serde(default)]
+    top_p: Option<f64>,
+    #[serde(default)]
+    top_k: Option<usize>,
+    #[serde(default)]
+    seed: Option<i64>,
+    #[serde(default)]
+    stop: Option<Stop>,
+    #[serde(default)]
+    n: Option<u32>,
+}
+
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Stop {
+    One(String),
+    Many(Vec<String>),
+}
+
+fn generation(call: &Call<'_>) -> Result<Generation, ApiError> {
+    let wanted: Wanted = serde_json::from_slice(&call.request.body).map_err(|error| {
+        ApiError::invalid(
+            "invalid_request",
+            format!("the body does not have the expected form: {error}"),
+        )
+    })?;
+    if wanted.n.is_some_and(|n| n != 1) {
+        return Err(ApiError::invalid(
+            "unsupported_value",
+            "the embedded engine gives one answer a request",
+        )
+        .param("n"));
+    }
+    let max_tokens = call
+        .request
+        .fields
+        .max_tokens
+        .map(|max| usize::try_from(max).unwrap_or(usize::MAX));
+    let sampling = Sampling {
+        temperature: wanted.temperature,
+        top_p: wanted.top_p,
+        top_k: wanted.top_k,
+        seed: wanted.seed.map(i64::cast_unsigned),
+        stop: match wanted.stop {
+            None => Vec::new(),
+            Some(Stop::One(text)) => vec![text],
+            Some(Stop::Many(texts)) => texts,
+        },
+        // The completions API stops after 16 tokens unless told otherwise.
+        max_tokens: max_tokens.or((call.operation == Operation::Completions).then_some(16)),
+    };
+    let (messages, prompt) = match call.operation {
+        Operation::Chat | Operation::Embeddings => (wanted.messages.unwrap_or_default(), None),
+        Operation::Completions => (Vec::new(), Some(prompt(wanted.prompt)?)),
+    };
+    if call.operation == Operation::Chat && messages.is_empty() {
+        return Err(ApiError::invalid("missing_messages", "the request has no messages").param("messages"));
+    }
+    Ok(Generation {
+        messages,
+        prompt,
+        tools: wanted.tools.filter(|tools| !tools.is_null()),
+        sampling,
+    })
+}
+
+fn prompt(given: Option<Value>) -> Result<String, ApiError> {
+    let one = match given {
+        Some(Value::Array(mut list)) if list.len() == 1 => list.pop(),
+        other => other,
+    };
+    match one {
+        Some(Value::String(text)) => Ok(text),
+        Some(_) => Err(ApiError::invalid(
+            "unsupported_value",
+            "the embedded engine takes one prompt, as a text",
+        )
+        .param("prompt")),
+        None => Err(ApiError::invalid("missing_prompt", "the request has no prompt").param("prompt")),
+    }
+}
+
+/// What all chunks of an answer have in common.
+struct Shape {
+    answer: openai::Answer,
+    operation: Operation,
+}
+
+const fn finish(reason: FinishReason) -> &'static str {
+    match reason {
+        FinishReason::Stop => "stop",
+        FinishReason::Length => "length",
+    }
+}
+
+impl Shape {
+    fn whole(&self, text: &str, reason: FinishReason, usage: &TokenUsage) -> Bytes {
+        let (reason, usage) = (finish(reason), to_wire(usage));
+        let answer = match self.operation {
+            Operation::Chat | Operation::Embeddings => self.answer.text_answer(text, reason, &usage),
+            Operation::Completions => self.answer.text_completion(text, reason, &usage),
+        };
+        answer.to_string().into()
+    }
+
+    fn begin(&self, out: &mut Vec<u8>) {
+        match self.operation {
+            Operation::Chat | Operation::Embeddings => push(out, &self.answer.role_chunk()),
+            Operation::Completions => {}
+        }
+    }
+
+    fn text(&self, text: &str, out: &mut Vec<u8>) {
+        let chunk = match self.operation {
+            Operation::Chat | Operation::Embeddings => self.answer.text_chunk(text),
+            Operation::Completions => self.answer.text_completion_chunk(text, None),
+        };
+        push(out, &chunk);
+    }
+
+    fn finish(&self, reason: FinishReason, out: &mut Vec<u8>) {
+        let chunk = match self.operation {
+            Operation::Chat | Operation::Embeddings => self.answer.finish_chunk(finish(reason)),
+            Operation::Completions => self.answer.text_completion_chunk("", Some(finish(reason))),
+        };
+        push(out, &chunk);
+    }
+
+    fn usage(&self, usage: &TokenUsage, out: &mut Vec<u8>) {
+        let usage = to_wire(usage);
+        let chunk = match self.operation {
+            Operation::Chat | Operation::Embeddings => self.answer.usage_chunk(&usage),
+            Operation::Completions => self.answer.text_completion_usage_chunk(&usage),
+        };
+        push(out, &chunk);
+    }
+}
+
+/// Adds an event.
+fn push(out: &mut Vec<u8>, chunk: &Value) {
+    out.extend_from_slice(&sse::encode(None, &chunk.to_string()));
+}
+
+async fn whole(
+    provider: &Provider,
+    shape: &Shape,
+    mut stream: GenerationStream,
+    ledger: &mut Ledger,
+) -> Result<Answer, Failure> {
+    let mut text = String::new();
+    let mut tally = Tally::new(ledger.keeps_output());
+    let mut produced = TokenUsage::default();
+    while let Some(generated) = stream.next().await {
+        match generated.map_err(|error| Failure::of_engine(provider, error))? {
+            Generated::Started { prompt_tokens } => produced.input = prompt_tokens,
+            Generated::Text(piece) => {
+                if tally.pieces == 0 {
+                    ledger.first_token();
+                }
+                tally.text(&piece);
+                text.push_str(&piece);
+                produced.output = tally.pieces;
+                ledger.produced(produced);
+            }
+            Generated::Finished { reason, usage } => {
+                tally.usage = Some(usage);
+                tally.finished = true;
+                let body = shape.whole(&text, reason, &usage);
+                tally.whole(&body);
+                return Ok(Answer::Whole {
+                    status: StatusCode::OK,
+                    body,
+                    tally,
+                });
+            }
+        }
+    }
+    Err(Failure::broken(provider))
+}
+
+/// What the engine generates, as chunks of `OpenAI`'s streams.
+struct EngineStream {
+    provider: Arc<Provider>,
+    shape: Shape,
+    stream: GenerationStream,
+    include_usage: bool,
+    /// Whether the role was said.
+    begun: bool,
+    ended: bool,
+}
+
+impl EngineStream {
+    /// The bytes before the next piece: the role, the first time.
+    fn begin(&mut self) -> Vec<u8> {
+        let mut out = Vec::new();
+        if !std::mem::replace(&mut self.begun, true) {
+            self.shape.begin(&mut out);
+        }
+        out
+    }
+
+    fn take(&mut self, generated: Generated, tally: &mut Tally) -> Option<Bytes> {
+        match generated {
+            Generated::Started { prompt_tokens } => {
+                tally.usage = Some(TokenUsage {
+                    input: prompt_tokens,
+                    ..TokenUsage::default()
+                });
+                None
+            }
+            Generated::Text(text) => {
+                tally.text(&text);
+                let mut out = self.begin();
+                self.shape.text(&text, &mut out);
+                Some(out.into())
+            }
+            Generated::Finished { reason, usage } => {
+                tally.usage = Some(usage);
+                tally.finished = true;
+                self.ended = true;
+                let mut out = self.begin();
+                self.shape.finish(reason, &mut out);
+                if self.include_usage {
+                    self.shape.usage(&usage, &mut out);
+                }
+                Some(out.into())
+            }
+        }
+    }
+}
+
+impl Source for EngineStream {
+    fn poll_piece(
+        &mut self,
+        context: &mut Context<'_>,
+        tally: &mut Tally,
+    ) -> Poll<Option<Result<Bytes, Failure>>> {
+        loop {
+            if self.ended {
+                return Poll::Ready(None);
+            }
+            match ready!(Pin::new(&mut self.stream).poll_next(context)) {
+                Some(Ok(generated)) => {
+                    if let Some(bytes) = self.take(generated, tally) {
+                        return Poll::Ready(Some(Ok(bytes)));
+                    }
+                }
+                Some(Err(error)) => {
+                    self.ended = true;
+                    return Poll::Ready(Some(Err(Failure::of_engine(&self.provider, error))));
+                }
+                None => {
+                    self.ended = true;
+                    return Poll::Ready(Some(Err(Failure::broken(&self.provider))));
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,225 @@
+//! A try at a provider that speaks the client's own dialect over HTTP.
+
+use std::{sync::Arc, time::Duration};
+
+use ::http::{HeaderMap, HeaderValue, Request, Response, Uri, header};
+use bytes::{Bytes, BytesMut};
+use http_body_util::BodyExt;
+use serde::Deserialize;
+use serde_json::value::RawValue;
+use stead_kernel::{
+    Body,
+    ports::{SendOptions, TokenUsage},
+};
+use tokio::time::Instant;
+
+use super::{Answer, prime};
+use crate::{
+    dispatch::{Call, ERROR_LIMIT, Failure},
+    ledger::Ledger,
+    scan::Operation,
+    snapshot::{HttpApi, Provider, Target},
+    stream::OpenAiStream,
+    tally::{Tally, WireUsage},
+    trace,
+};
+
+/// The largest whole answer, in bytes.
+pub(super) const ANSWER_LIMIT: usize = 64 << 20;
+
+/// Asks the provider and checks its answer.
+pub(super) async fn ask(
+    call: &Call<'_>,
+    target: &Target,
+    api: &HttpApi,
+    ledger: &mut Ledger,
+) -> Result<Answer, Failure> {
+    let since = Instant::now();
+    let uri = match call.operation {
+        Operation::Chat => &api.chat,
+        Operation::Completions => &api.completions,
+        Operation::Embeddings => &api.embeddings,
+    };
+    let body = call.request.body_for(&target.model, call.operation);
+    let response = send(call, target, api, uri, body).await?;
+    if !response.status().is_success() {
+        return Err(refusal(call, &target.provider, response).await);
+    }
+    if streams(call) {
+        return stream(call, target, response, since, ledger).await;
+    }
+    let status = response.status();
+    let body = collect(call, &target.provider, response.into_body(), ANSWER_LIMIT).await?;
+    let tally = read_whole(call, &target.provider, &body, ledger.keeps_output())?;
+    Ok(Answer::Whole { status, body, tally })
+}
+
+/// Whether the client wants a stream; embeddings have none.
+pub(super) fn streams(call: &Call<'_>) -> bool {
+    call.request.fields.stream && call.operation != Operation::Embeddings
+}
+
+/// Sends a body to the provider and returns the head of its answer.
+pub(super) async fn send(
+    call: &Call<'_>,
+    target: &Target,
+    api: &HttpApi,
+    uri: &Uri,
+    body: Bytes,
+) -> Result<Response<Body>, Failure> {
+    let provider = &target.provider;
+    let mut request = Request::new(Body::from(body));
+    *request.method_mut() = ::http::Method::POST;
+    *request.uri_mut() = uri.clone();
+    *request.headers_mut() = headers(call, api);
+    let options = SendOptions {
+        reach: provider.reach,
+        connect_timeout: call.limits.connect,
+    };
+    let sent = call.gateway.outbound.send(request, options);
+    // Without a stream the head comes with the whole answer, which only the total limit bounds.
+    let limit = if streams(call) {
+        call.limits.first_token
+    } else {
+        call.limits.total
+    };
+    let response = tokio::time::timeout(limit, sent)
+        .await
+        .map_err(|_| Failure::timeout(provider, "did not answer", limit))?;
+    response.map_err(|error| Failure::unsent(provider, &error))
+}
+
+fn headers(call: &Call<'_>, api: &HttpApi) -> HeaderMap {
+    let mut headers = api.headers.clone();
+    let accept = if streams(call) {
+        "text/event-stream"
+    } else {
+        "application/json"
+    };
+    headers.insert(header::ACCEPT, HeaderValue::from_static(accept));
+    if let Some(trace) = call.trace.header() {
+        headers.insert(trace::HEADER, trace);
+    }
+    headers
+}
+
+/// Turns an answer with a failure status into a failure.
+pub(super) async fn refusal(call: &Call<'_>, provider: &Provider, response: Response<Body>) -> Failure {
+    let (parts, body) = response.into_parts();
+    if parts.status.is_redirection() {
+        return Failure::garbage(
+            provider,
+            "it redirects to another address; set spec.baseUrl to that address",
+        );
+    }
+    // What it says is welcome, but not necessary.
+    let body = collect(call, provider, body, ERROR_LIMIT)
+        .await
+        .unwrap_or_default();
+    let now = call.gateway.clock.now();
+    Failure::of_answer(provider, parts.status, &parts.headers, &body, now)
+}
+
+async fn stream(
+    call: &Call<'_>,
+    target: &Target,
+    response: Response<Body>,
+    since: Instant,
+    ledger: &mut Ledger,
+) -> Result<Answer, Failure> {
+    let provider = &target.provider;
+    if !is_event_stream(response.headers()) {
+        let body = collect(call, provider, response.into_body(), ERROR_LIMIT).await?;
+        return Err(match serde_json::from_slice::<Whole<'_>>(&body) {
+            Ok(Whole { error: Some(_), .. }) => Failure::of_event(provider, &body),
+            Ok(_) | Err(_) => Failure::garbage(provider, "a stream was asked for, and this is none"),
+        });
+    }
+    let strips_usage = call.request.injects_usage(call.operation);
+    let source = OpenAiStream::new(Arc::clone(provider), response.into_body(), strips_usage);
+    prime::prime(call, target, Box::new(source), since, ledger).await
+}
+
+pub(super) fn is_event_stream(headers: &HeaderMap) -> bool {
+    let sort = headers.get(header::CONTENT_TYPE).map(HeaderValue::as_bytes);
+    sort.is_some_and(|sort| sort.trim_ascii_start().starts_with(b"text/event-stream"))
+}
+
+/// Reads a body to its end, not beyond the limit and not slower than the idle limit.
+pub(super) async fn collect(
+    call: &Call<'_>,
+    provider: &Provider,
+    mut body: Body,
+    limit: usize,
+) -> Result<Bytes, Failure> {
+    let mut first = Bytes::new();
+    let mut all = BytesMut::new();
+    while let Some(frame) = next(call.limits.idle, provider, &mut body).await? {
+        if first.len() + all.len() + frame.len() > limit {
+            return Err(Failure::garbage(provider, "it is too long"));
+        }
+        if first.is_empty() {
+            first = frame;
+        } else {
+            all.extend_from_slice(&frame);
+        }
+    }
+    // Most answers come in one frame, which is passed on as it is.
+    if all.is_empty() {
+        return Ok(first);
+    }
+    let mut joined = BytesMut::with_capacity(first.len() + all.len());
+    joined.extend_from_slice(&first);
+    joined.extend_from_slice(&all);
+    Ok(joined.freeze())
+}
+
+async fn next(idle: Duration, provider: &Provider, body: &mut Body) -> Result<Option<Bytes>, Failure> {
+    loop {
+        let frame = tokio::time::timeout(idle, body.frame())
+            .await
+            .map_err(|_| Failure::timeout(provider, "did not go on with its answer", idle))?;
+        match frame {
+            None => return Ok(None),
+            Some(Err(_)) => return Err(Failure::broken(provider)),
+            Some(Ok(frame)) => {
+                if let Ok(data) = frame.into_data() {
+                    return Ok(Some(data));
+                }
+            }
+        }
+    }
+}
+
+#[derive(Deserialize)]
+struct Whole<'a> {
+    #[serde(borrow, default)]
+    choices: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    data: Option<&'a RawValue>,
+    #[serde(default)]
+    usage: Option<WireUsage>,
+    #[serde(borrow, default)]
+    error: Option<&'a RawValue>,
+}
+
+/// Checks that a whole answer is one, and reads its usage.
+fn read_whole(call: &Call<'_>, provider: &Provider, body: &Bytes, keep: bool) -> Result<Tally, Failure> {
+    let whole: Whole<'_> = serde_json::from_slice(body)
+        .map_err(|_| Failure::garbage(provider, "it is no JSON of the expected form"))?;
+    if whole.error.is_some_and(|error| error.get() != "null") {
+        return Err(Failure::of_event(provider, body));
+    }
+    let content = match call.operation {
+        Operation::Chat | Operation::Completions => whole.choices,
+        Operation::Embeddings => whole.data,
+    };
+    if content.is_none() {
+        return Err(Failure::garbage(provider, "it has no content"));
+    }
+    let mut tally = Tally::new(keep);
+    tally.usage = whole.usage.map(TokenUsage::from);
+    tally.finished = true;
+    tally.whole(body);
+    Ok(tally)
+}
