@@ -290,7 +290,7 @@ mod tests {
             ("a: 1\na: 2\n", "m.yaml:2:1: "),
             ("---\na: 1\n---\nb: [1, 2\nc: 3\n", "m.yaml:5:"),
             ("a:\n\t- b\n", "m.yaml:2:2: "),
-            ("a: \"open\n", "m.yaml:1:4: "),
+            ("a: \"open\n", "m.yaml:2:1: "),
             ("a: *nowhere\n", "m.yaml:1:4: "),
             ("}{", "m.yaml:1:1: "),
         ];

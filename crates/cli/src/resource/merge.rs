@@ -21,6 +21,25 @@ pub(crate) fn merge_patch(from: &Value, to: &Value) -> Value {
     Value::Object(patch)
 }
 
+/// Applies a merge patch (RFC 7386, section 2).
+pub(crate) fn apply_patch(target: &mut Value, patch: &Value) {
+    let Value::Object(patch) = patch else {
+        *target = patch.clone();
+        return;
+    };
+    if !target.is_object() {
+        *target = Value::Object(Map::new());
+    }
+    let Value::Object(target) = target else { return };
+    for (key, change) in patch {
+        if change.is_null() {
+            target.shift_remove(key);
+        } else {
+            apply_patch(target.entry(key.clone()).or_insert(Value::Null), change);
+        }
+    }
+}
+
 /// Whether two merge patches change the same place.
 pub(crate) fn overlaps(one: &Value, other: &Value) -> bool {
     match (one, other) {
@@ -36,23 +55,6 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-
-    /// RFC 7386, section 2.
-    fn apply(target: &Value, patch: &Value) -> Value {
-        let Value::Object(patch) = patch else {
-            return patch.clone();
-        };
-        let mut result = target.as_object().cloned().unwrap_or_default();
-        for (key, value) in patch {
-            if value.is_null() {
-                result.remove(key);
-            } else {
-                let old = result.get(key).cloned().unwrap_or_default();
-                result.insert(key.clone(), apply(&old, value));
-            }
-        }
-        Value::Object(result)
-    }
 
     #[test]
     fn changes_in_different_places_do_not_overlap() {
@@ -81,7 +83,9 @@ mod tests {
     proptest::proptest! {
         #[test]
         fn a_patch_leads_from_one_to_the_other(from in value(), to in value()) {
-            assert_eq!(apply(&from, &merge_patch(&from, &to)), to);
+            let mut result = from.clone();
+            apply_patch(&mut result, &merge_patch(&from, &to));
+            assert_eq!(result, to);
         }
     }
 }

@@ -10,7 +10,7 @@ mod similar;
 
 pub(crate) use discovery::{Discovery, Resource};
 pub(crate) use manifest::{Document, collect, expand};
-pub(crate) use merge::{merge_patch, overlaps};
+pub(crate) use merge::{apply_patch, merge_patch, overlaps};
 pub(crate) use object::{hide_managed_fields, name, project, version, view};
 pub(crate) use schema::{Field, Schemas};
 pub(crate) use select::{Chosen, choose};

@@ -26,7 +26,7 @@ pub(crate) fn version(object: &Value) -> &str {
 /// Removes what only machines read.
 pub(crate) fn hide_managed_fields(object: &mut Value) {
     if let Some(metadata) = object.get_mut("metadata").and_then(Value::as_object_mut) {
-        metadata.remove("managedFields");
+        metadata.shift_remove("managedFields");
     }
 }
 

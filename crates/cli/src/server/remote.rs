@@ -115,15 +115,14 @@ fn bearer(token: &str) -> Result<HeaderValue> {
     Ok(value)
 }
 
-/// The certificates to trust; the system's are read only where they are needed, since that takes milliseconds.
+/// The certificates to trust; read only where they are needed, since reading the system's takes milliseconds.
 fn trust(target: &Target) -> Result<ClientConfig> {
     let mut roots = RootCertStore::empty();
-    match &target.ca {
-        Some(file) => add_file(&mut roots, file)?,
-        None if target.base.scheme() == "https" => {
-            roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+    if target.base.scheme() == "https" {
+        match &target.ca {
+            Some(file) => add_file(&mut roots, file)?,
+            None => drop(roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs)),
         }
-        None => {}
     }
     let builder = ClientConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
         .with_safe_default_protocol_versions()

@@ -1,1 +1,9 @@
+//! Whole commands against a server that speaks discovery, tables and `Status`.
 
+mod errors;
+mod reading;
+mod server;
+mod tree;
+mod waiting;
+mod world;
+mod writing;

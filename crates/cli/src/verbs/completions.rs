@@ -19,15 +19,15 @@ pub(super) fn spec() -> clap::Command {
 }
 
 pub(super) fn run(matches: ArgMatches, call: Call) -> impl Future<Output = Result<()>> + Send {
-    std::future::ready(print(&matches, &call))
+    std::future::ready(print(matches, call))
 }
 
-fn print(matches: &ArgMatches, call: &Call) -> Result<()> {
-    let Some(shell) = matches.get_one::<Shell>("shell").copied() else {
+fn print(mut matches: ArgMatches, call: Call) -> Result<()> {
+    let Some(shell) = matches.remove_one::<Shell>("shell") else {
         return Ok(());
     };
     let mut script = Vec::new();
-    let mut tree = call.tree.clone();
+    let Call { mut tree, screen, .. } = call;
     clap_complete::generate(shell, &mut tree, "stead", &mut script);
-    call.screen.write(&String::from_utf8_lossy(&script))
+    screen.write(&String::from_utf8_lossy(&script))
 }

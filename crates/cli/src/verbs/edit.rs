@@ -16,7 +16,7 @@ use tempfile::{NamedTempFile, TempPath};
 use super::{Call, words};
 use crate::{
     report::{self, usage},
-    resource::{Discovery, Resource, hide_managed_fields, merge_patch, name, overlaps, version},
+    resource::{Discovery, Resource, apply_patch, hide_managed_fields, merge_patch, name, overlaps, version},
     server::{Api, Query},
     yaml,
 };
@@ -57,6 +57,7 @@ pub(super) async fn run(matches: ArgMatches, call: Call) -> Result<()> {
         path,
         resource,
         call: &call,
+        version: version(&original).to_owned(),
         original,
     };
     let done = edit.until_accepted().await?;
@@ -76,6 +77,19 @@ struct Edit<'a> {
     call: &'a Call,
     /// The object that the person's text is a change of.
     original: Value,
+    /// The version of the object that the change goes to.
+    version: String,
+}
+
+/// What came of sending an edit.
+enum Outcome {
+    Changed,
+    Unchanged,
+    /// Refused; the text goes back into the editor.
+    Refused {
+        why: Error,
+        text: String,
+    },
 }
 
 impl Edit<'_> {
@@ -84,32 +98,34 @@ impl Edit<'_> {
         let mut text = yaml::print(&self.original)?;
         let mut remark =
             self.remark("change what is to be changed, save and leave; an unchanged or empty file cancels");
+        let mut refused = false;
         loop {
             let shown = format!("{remark}{text}");
             let (edited, draft) = self.in_editor(&shown).await?;
             let own = without_remarks(&edited);
-            if own.trim().is_empty() || without_remarks(&shown) == own {
-                // Nothing typed is lost when the last edit was refused and then given up.
-                return if text == yaml::print(&self.original)? {
-                    Ok(false)
-                } else {
+            if own.trim().is_empty() {
+                return Ok(false);
+            }
+            if edited == shown {
+                // Nothing typed is lost when an edit was refused and is given up.
+                return if refused {
                     Err(kept(draft, &remark))
+                } else {
+                    Ok(false)
                 };
             }
-            let refusal = match self.send(&own).await {
-                Ok(changed) => return Ok(changed),
-                Err(error) if is_worth_another_try(&error) => error,
+            let (why, again) = match self.send(&own).await {
+                Ok(Outcome::Changed) => return Ok(true),
+                Ok(Outcome::Unchanged) => return Ok(false),
+                Ok(Outcome::Refused { why, text }) => (why, text),
                 Err(error) => {
-                    let place = keep(draft);
-                    return Err(report::within(
-                        &format!("your edit is kept in {}", place.display()),
-                        &error,
-                    ));
+                    let place = format!("your edit is kept in {}", keep(draft).display());
+                    return Err(report::within(&place, &error));
                 }
             };
-            self.call.screen.error(&refusal);
-            remark = self.remark(&refusal_text(&refusal));
-            text = own;
+            self.call.screen.error(&why);
+            remark = self.remark(&refusal_text(&why));
+            (text, refused) = (again, true);
         }
     }
 
@@ -147,8 +163,42 @@ impl Edit<'_> {
         }
     }
 
-    /// Sends what was changed; `false` when that is nothing.
-    async fn send(&mut self, text: &str) -> Result<bool> {
+    /// Sends what was changed.
+    async fn send(&mut self, text: &str) -> Result<Outcome> {
+        let refused = |why| {
+            Ok(Outcome::Refused {
+                why,
+                text: text.to_owned(),
+            })
+        };
+        let edited = match self.understand(text) {
+            Ok(edited) => edited,
+            Err(why) => return refused(why),
+        };
+        let change = merge_patch(&self.original, &edited);
+        if is_nothing(&change) {
+            return Ok(Outcome::Unchanged);
+        }
+        for _ in 0..TRIES {
+            match self.patch(&change).await {
+                Ok(()) => return Ok(Outcome::Changed),
+                Err(error) if error.reason() == Reason::Conflict => {
+                    if let Some(text) = self.rebase(&change).await? {
+                        let why = Error::conflict("someone else changed the same fields meanwhile").hint(
+                            "what follows is theirs with your changes: delete these lines to have it so",
+                        );
+                        return Ok(Outcome::Refused { why, text });
+                    }
+                }
+                Err(error) if is_worth_another_try(&error) => return refused(error),
+                Err(error) => return Err(error),
+            }
+        }
+        refused(Error::conflict("others keep changing the object"))
+    }
+
+    /// The object in the person's text, if it is still the same one.
+    fn understand(&self, text: &str) -> Result<Value> {
         let edited = yaml::parse(text).map_err(|fault| {
             Error::invalid(format!(
                 "line {}, column {}: {}",
@@ -157,68 +207,51 @@ impl Edit<'_> {
         })?;
         for field in ["/kind", "/apiVersion", "/metadata/name", "/metadata/namespace"] {
             if edited.pointer(field) != self.original.pointer(field) {
-                return Err(Error::invalid(format!(
-                    "{} of an object cannot be changed",
-                    field.trim_start_matches('/').replace('/', ".")
-                )));
+                let field = field.trim_start_matches('/').replace('/', ".");
+                return Err(Error::invalid(format!("{field} of an object cannot be changed")));
             }
         }
-        let change = merge_patch(&self.original, &edited);
-        if change.as_object().is_some_and(Map::is_empty) {
-            return Ok(false);
-        }
-        for _ in 0..TRIES {
-            match self.patch(&change).await {
-                Err(error) if error.reason() == Reason::Conflict => self.rebase(&change).await?,
-                other => return other.map(|()| true),
-            }
-        }
-        Err(Error::conflict("others keep changing the object"))
+        Ok(edited)
     }
 
     async fn patch(&self, change: &Value) -> Result<()> {
         let mut patch = change.clone();
-        if let Some(patch) = patch.as_object_mut() {
-            let metadata = patch.entry("metadata").or_insert_with(|| json!({}));
-            if let Some(metadata) = metadata.as_object_mut() {
-                metadata
-                    .entry("resourceVersion")
-                    .or_insert_with(|| version(&self.original).into());
-            }
-        }
+        apply_patch(
+            &mut patch,
+            &json!({"metadata": {"resourceVersion": self.version}}),
+        );
         let mut query = Query::default();
         query.set("fieldManager", MANAGER);
         query.set("fieldValidation", "Strict");
+        let path = query.on(&self.path);
         self.api
-            .patch(&query.on(&self.path), "application/merge-patch+json", &patch)
+            .patch(&path, "application/merge-patch+json", &patch)
             .await
             .map(drop)
     }
 
-    /// Takes over what others changed meanwhile, unless it is what the person changed too.
-    async fn rebase(&mut self, change: &Value) -> Result<()> {
+    /// Takes over what others changed meanwhile. When it is what the person changed too, returns the text of the
+    /// latest object with the person's changes.
+    async fn rebase(&mut self, change: &Value) -> Result<Option<String>> {
         let mut latest = self.api.get(&self.path).await?;
         hide_managed_fields(&mut latest);
+        version(&latest).clone_into(&mut self.version);
         let mut theirs = merge_patch(&self.original, &latest);
         if let Some(metadata) = theirs.get_mut("metadata").and_then(Value::as_object_mut) {
             metadata.remove("resourceVersion");
             metadata.remove("generation");
         }
-        let clash = overlapping(change, &theirs);
-        self.original = latest;
-        if clash {
-            return Err(Error::conflict(
-                "someone else changed the same fields meanwhile; saving again replaces what they wrote",
-            ));
+        if is_nothing(change) || is_nothing(&theirs) || !overlaps(change, &theirs) {
+            return Ok(None);
         }
-        Ok(())
+        self.original = latest.clone();
+        apply_patch(&mut latest, change);
+        yaml::print(&latest).map(Some)
     }
 }
 
-/// Whether two patches of objects touch the same place; that both touch an object is no clash.
-fn overlapping(mine: &Value, theirs: &Value) -> bool {
-    let is_nothing = |patch: &Value| patch.as_object().is_some_and(Map::is_empty);
-    !is_nothing(mine) && !is_nothing(theirs) && overlaps(mine, theirs)
+fn is_nothing(patch: &Value) -> bool {
+    patch.as_object().is_some_and(Map::is_empty)
 }
 
 fn is_worth_another_try(error: &Error) -> bool {
@@ -229,7 +262,11 @@ fn is_worth_another_try(error: &Error) -> bool {
 }
 
 fn refusal_text(error: &Error) -> String {
-    format!("refused: {}", error.full_message().replace("; ", "\n  "))
+    let hint = error
+        .get_hint()
+        .map(|hint| format!("\n{hint}"))
+        .unwrap_or_default();
+    format!("refused: {}{hint}", error.full_message().replace("; ", "\n  "))
 }
 
 fn without_remarks(text: &str) -> String {

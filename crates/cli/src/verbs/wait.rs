@@ -215,13 +215,10 @@ pub(super) async fn run(matches: ArgMatches, call: Call) -> Result<()> {
             Some(deadline) => tokio::time::timeout_at(deadline, waiting.end()).await,
             None => Ok(waiting.end().await),
         };
-        let result = outcome.unwrap_or_else(|_| {
-            let missing = goal.missing(waiting.last.as_ref());
-            Err(Error::timeout(format!(
-                "{label} is not as wanted after {} s: {missing}",
-                patience.as_secs()
-            )))
-        });
+        let result = match outcome {
+            Ok(result) => result,
+            Err(_) => waiting.why_not(&label, patience).await,
+        };
         drop(bar);
         tally.count(match result {
             Ok(()) => call.screen.write(&format!("{label} {}\n", goal.done())),
@@ -335,6 +332,20 @@ impl Waiting<'_> {
                 }
             }
         }
+    }
+
+    /// The error that says what is still missing when time is over.
+    async fn why_not(&mut self, label: &str, patience: Duration) -> Result<()> {
+        if self.last.is_none() {
+            self.last = self
+                .api
+                .find(&self.one.resource.object(&self.one.project, &self.one.name))
+                .await?;
+        }
+        let missing = self.goal.missing(self.last.as_ref());
+        Err(Error::timeout(format!(
+            "{label} is not as wanted after {patience:?}: {missing}"
+        )))
     }
 
     /// Looks at the object, and shows the step that is under way.
