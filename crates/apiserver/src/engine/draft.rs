@@ -2,11 +2,15 @@
 
 use serde_json::Value;
 use stead_kernel::Admission;
-use stead_resource::{FieldError, apply::Manager, apply::track_update};
+use stead_resource::{
+    FieldError, FieldErrorKind,
+    apply::{Manager, track_update},
+};
 
 use super::{Caller, Engine, FieldValidation, Part, Target, WriteOptions, metadata};
 use crate::{
     failure::{Failure, Outcome},
+    kinds::{Form, ResourceType},
     object::{self, copy_field, metadata_mut, root_mut},
 };
 
@@ -35,6 +39,7 @@ pub(super) fn clean(
         .into_iter()
         .map(|field| field.to_string())
         .collect();
+    warnings.extend(target.kind.rules.remarks(body));
     match validation {
         FieldValidation::Strict if !unknown.is_empty() => Err(Failure::bad_request(format!(
             "{} in version {:?} cannot be handled as a {}: strict decoding error: {}",
@@ -193,18 +198,21 @@ fn separate(target: &Target, old: Option<&Value>, new: &mut Value, now: &str, tr
 /// in can still be changed elsewhere.
 fn check(target: &Target, old: Option<&Value>, new: &Value) -> Outcome<()> {
     let kind = &target.kind;
-    let faults = |old: Option<&Value>, new: &Value| {
-        let mut errors = kind.schema.validate(new);
-        errors.extend(kind.rules.check(old, new));
-        errors
-    };
     let mut errors = metadata::check(old, new);
-    errors.extend(faults(old, new));
+    errors.extend(kind.rules.check(old, new));
+    // What a rule says about a fault is more than what the schema says about it.
+    let told: Vec<(String, FieldErrorKind)> = errors
+        .iter()
+        .map(|error| (error.path.clone(), error.kind))
+        .collect();
+    let schema = schema_faults(kind, new).into_iter();
+    errors.extend(schema.filter(|error| !told.contains(&(error.path.clone(), error.kind))));
     if target.part == Part::Status {
         errors.retain(|error| error.path == "status" || error.path.starts_with("status."));
     }
     if let (false, Some(old)) = (errors.is_empty(), old) {
-        let before: Vec<FieldError> = faults(None, old);
+        let mut before = schema_faults(kind, old);
+        before.extend(kind.rules.check(None, old));
         errors.retain(|error| !before.contains(error));
     }
     if errors.is_empty() {
@@ -212,6 +220,22 @@ fn check(target: &Target, old: Option<&Value>, new: &Value) -> Outcome<()> {
     } else {
         Err(Failure::invalid(kind, object::name(new), &errors))
     }
+}
+
+/// What the schema says about an object; of a kind that is sealed, without the values.
+fn schema_faults(kind: &ResourceType, object: &Value) -> Vec<FieldError> {
+    let errors = kind.schema.validate(object);
+    if kind.form != Form::Sealed {
+        return errors;
+    }
+    let blank = |error: FieldError| {
+        if error.path.starts_with("metadata") {
+            error
+        } else {
+            FieldError::new(error.path, error.kind, "the value does not fit the schema")
+        }
+    };
+    errors.into_iter().map(blank).collect()
 }
 
 /// Whether nothing but times of ownership differs.

@@ -209,6 +209,29 @@ fn check_versions(definition: &Value) -> Vec<FieldError> {
     errors
 }
 
+/// What of a definition this server does not do.
+pub(super) fn remarks(definition: &Value) -> Vec<String> {
+    let mut remarks = Vec::new();
+    for (index, version) in versions(definition).iter().enumerate() {
+        let schema = version.pointer("/schema/openAPIV3Schema").map(Schema::compile);
+        if let Some(Ok(schema)) = schema {
+            let places = schema.unevaluated_rules();
+            if !places.is_empty() {
+                remarks.push(format!(
+                    "spec.versions[{index}]: x-kubernetes-validations are not evaluated: {}",
+                    places.join(", ")
+                ));
+            }
+        }
+        if version.pointer("/subresources/scale").is_some() {
+            remarks.push(format!(
+                "spec.versions[{index}].subresources.scale: it is not served"
+            ));
+        }
+    }
+    remarks
+}
+
 /// The names that a definition wants, as `status.acceptedNames` lists them.
 pub(crate) fn wanted_names(definition: &Value) -> Value {
     let mut names = definition.pointer("/spec/names").cloned().unwrap_or(Value::Null);

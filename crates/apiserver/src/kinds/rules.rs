@@ -31,6 +31,14 @@ impl Rules {
         }
     }
 
+    /// What the writer should know about an object that is valid.
+    pub(crate) fn remarks(self, object: &Value) -> Vec<String> {
+        match self {
+            Self::Definition => super::custom::remarks(object),
+            Self::None | Self::Namespace | Self::Secret | Self::ConfigMap | Self::Event => Vec::new(),
+        }
+    }
+
     /// Completes an object that is about to be stored.
     pub(crate) fn complete(self, old: Option<&Value>, new: &mut Value) {
         match self {
@@ -159,11 +167,8 @@ fn check_data(object: &Value, field: &str, encoded: bool) -> Vec<FieldError> {
         total += text.len();
         if encoded && STANDARD.decode(text).is_err() {
             // The value itself is not repeated: it may be a secret.
-            errors.push(FieldError::new(
-                &path,
-                FieldErrorKind::Invalid,
-                "should be base64",
-            ));
+            let path = format!("{field}.{key}");
+            errors.push(FieldError::new(path, FieldErrorKind::Invalid, "should be base64"));
         }
     }
     let limit = if encoded {

@@ -327,3 +327,32 @@ async fn a_definition_that_cannot_be_served_is_refused() {
     assert_eq!(world.get(WIDGETS).await.0, StatusCode::OK);
     world.stop().await;
 }
+
+#[tokio::test]
+async fn a_definition_is_told_what_is_not_done() {
+    let world = World::new().await;
+    let mut body = definition("more.dev", "Gadget", "gadgets");
+    body["spec"]["versions"][0]["subresources"]["scale"] =
+        json!({"specReplicasPath": ".spec.size", "statusReplicasPath": ".status.size"});
+    body["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["spec"]["x-kubernetes-validations"] =
+        json!([{"rule": "self.size > 1"}]);
+    let request = axum::http::Request::post("/apis/apiextensions.k8s.io/v1/customresourcedefinitions")
+        .header("content-type", "application/json")
+        .body(stead_kernel::Body::from(body.to_string()))
+        .expect("a request");
+    let admin = stead_kernel::Identity::Known(std::sync::Arc::new(stead_kernel::Principal::admin()));
+    let (status, answer, response) = world.send_as(admin, request).await;
+    assert_eq!(status, StatusCode::CREATED, "{answer}");
+    let warnings: Vec<_> = response
+        .headers()
+        .get_all("warning")
+        .iter()
+        .map(|text| text.to_str().expect("text"))
+        .collect();
+    assert!(
+        warnings[0].contains("x-kubernetes-validations are not evaluated"),
+        "{warnings:?}"
+    );
+    assert!(warnings[1].contains("scale: it is not served"), "{warnings:?}");
+    world.stop().await;
+}

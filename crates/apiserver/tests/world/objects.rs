@@ -4,7 +4,7 @@ use axum::http::StatusCode;
 use k8s_openapi::api::core::v1::{ConfigMap, Secret};
 use kube::{
     Api,
-    api::{DeleteParams, ListParams, Patch, PatchParams, PostParams},
+    api::{DeleteParams, DynamicObject, ListParams, Patch, PatchParams, PostParams},
 };
 use serde_json::json;
 
@@ -287,18 +287,27 @@ async fn json_and_strategic_patches_change_core_kinds() {
     world.stop().await;
 }
 
-#[tokio::test]
-async fn lists_select_by_labels_and_go_page_by_page_over_one_state() {
-    let world = World::new().await;
+/// Seven widgets, labelled by whether their number is even.
+async fn seven(world: &World) -> Api<DynamicObject> {
     let widgets = world.widgets();
     for index in 0..7 {
-        let mut body = widget(&format!("w{index}"));
-        body["metadata"]["labels"] = json!({"even": (index % 2 == 0).to_string()});
+        let even = (index % 2 == 0).to_string();
+        let body = json!({
+            "metadata": {"name": format!("w{index}"), "labels": {"even": even}}, "spec": {"color": "blue"},
+            "apiVersion": "example.dev/v1", "kind": "Widget",
+        });
         widgets
             .create(&PostParams::default(), &dynamic(body))
             .await
             .expect("created");
     }
+    widgets
+}
+
+#[tokio::test]
+async fn lists_select_by_labels_and_fields() {
+    let world = World::new().await;
+    let widgets = seven(&world).await;
     let even = widgets
         .list(&ListParams::default().labels("even=true"))
         .await
@@ -315,7 +324,13 @@ async fn lists_select_by_labels_and_go_page_by_page_over_one_state() {
             .await
             .is_err()
     );
+    world.stop().await;
+}
 
+#[tokio::test]
+async fn pages_of_a_list_show_one_state() {
+    let world = World::new().await;
+    let widgets = seven(&world).await;
     let first = widgets
         .list(&ListParams::default().limit(3))
         .await
@@ -390,5 +405,23 @@ async fn plain_values_of_secrets_are_folded_and_their_type_stays() {
     assert_eq!(made.data.expect("data")["key"].0, b"value");
     let other = Patch::Merge(json!({"type": "example.dev/other"}));
     assert!(secrets.patch("a", &PatchParams::default(), &other).await.is_err());
+    world.stop().await;
+}
+
+#[tokio::test]
+async fn a_refused_secret_is_not_repeated() {
+    let world = World::new().await;
+    let path = "/api/v1/namespaces/default/secrets";
+    for data in [
+        json!({"key": "hunter2!"}),
+        json!({"key": 20_021_999}),
+        json!("hunter2!"),
+    ] {
+        let body = json!({"metadata": {"name": "a"}, "data": data, "type": "Opaque"});
+        let (status, answer) = world.post(path, &body).await;
+        assert_eq!(status, StatusCode::UNPROCESSABLE_ENTITY, "{answer}");
+        let text = answer.to_string();
+        assert!(!text.contains("hunter2") && !text.contains("20021999"), "{text}");
+    }
     world.stop().await;
 }
