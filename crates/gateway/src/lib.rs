@@ -49,6 +49,13 @@ pub fn module() -> Module {
     }
 }
 
+/// A new API key, to be shown once, and its hash as `spec.keyHash` has it.
+pub fn new_key() -> (String, String) {
+    let key = key::text::generate();
+    let hash = key::text::print(&key::text::hash(key.as_bytes()));
+    (key, hash)
+}
+
 /// What requests work with.
 struct Gateway {
     snapshot: snapshot::Handle,
