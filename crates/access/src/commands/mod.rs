@@ -1,0 +1,39 @@
+//! `stead user`, `stead token` and `stead login-link`.
+
+mod link;
+mod token;
+mod user;
+
+use serde_json::Value;
+use stead_kernel::{
+    Error, Result,
+    command::{Column, Command, View},
+};
+
+/// The commands of this domain.
+pub(crate) fn all() -> Vec<Command> {
+    vec![user::command(), token::command(), link::command()]
+}
+
+/// One item with one column for each of its fields that are named.
+fn one(item: Value, name: &str, columns: &[(&str, &str)]) -> View {
+    let cell = |field: &str| match item.get(field) {
+        Some(Value::String(text)) => text.clone(),
+        Some(other) => other.to_string(),
+        None => String::new(),
+    };
+    View {
+        columns: columns.iter().map(|(heading, _)| Column::new(heading)).collect(),
+        rows: vec![columns.iter().map(|(_, field)| cell(field)).collect()],
+        names: vec![name.to_owned()],
+        items: vec![item],
+        list: false,
+    }
+}
+
+/// The text in a field of an answer of the server.
+fn field(answer: &Value, name: &str) -> Result<String> {
+    let text = answer.get(name).and_then(Value::as_str);
+    text.map(str::to_owned)
+        .ok_or_else(|| Error::internal(format!("the server's answer has no {name}")))
+}

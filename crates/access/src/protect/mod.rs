@@ -1,0 +1,125 @@
+//! The outermost layers of the server: what every request from outside goes through.
+//!
+//! *Invariant:* nothing here waits, but for the request itself.
+
+mod cors;
+mod dialect;
+mod hosts;
+mod site;
+
+#[cfg(test)]
+mod tests;
+
+use std::{net::SocketAddr, sync::Arc};
+
+use ::http::{HeaderMap, HeaderValue, header, request::Parts};
+use axum::{
+    Router,
+    extract::{Request, State},
+    middleware::{self, Next},
+    response::Response,
+};
+use stead_kernel::{Authenticator, Identity};
+
+use self::{cors::Cors, dialect::Dialect, hosts::Hosts};
+use crate::token;
+
+/// What protects a server.
+pub struct Protection {
+    /// What recognises callers. The first that knows one counts; else the first that rejects.
+    pub authenticators: Vec<Arc<dyn Authenticator>>,
+    /// Host names and addresses under which this server is reached, besides loopback and `stead.internal`.
+    pub hosts: Vec<String>,
+    /// Where it listens.
+    pub listen: SocketAddr,
+    /// Origins of web pages that may call the model APIs; `*` for any.
+    pub cors_origins: Vec<String>,
+}
+
+struct Guard {
+    authenticators: Vec<Arc<dyn Authenticator>>,
+    hosts: Hosts,
+    cors: Cors,
+}
+
+/// Puts the layers around `router`, whose handlers find the caller as [`Identity`] in the request's extensions. They
+/// decide themselves whether they need one.
+pub fn protect(router: Router, protection: Protection) -> Router {
+    let guard = Guard {
+        authenticators: protection.authenticators,
+        hosts: Hosts::new(&protection.hosts, protection.listen),
+        cors: Cors::new(&protection.cors_origins),
+    };
+    router.layer(middleware::from_fn_with_state(Arc::new(guard), stand_guard))
+}
+
+/// The layers, outermost first.
+async fn stand_guard(State(guard): State<Arc<Guard>>, request: Request, next: Next) -> Response {
+    let (parts, body) = request.into_parts();
+    let dialect = Dialect::of(parts.uri.path());
+    let welcome = dialect
+        .is_model_api()
+        .then(|| guard.cors.welcome(&parts.headers))
+        .flatten();
+    let mut response = match guard.admit(parts, dialect, welcome.is_some()) {
+        Ok(parts) => next.run(Request::from_parts(parts, body)).await,
+        Err(response) => *response,
+    };
+    // Pages of configured origins may read answers of model APIs, errors included.
+    if let Some(origin) = welcome {
+        cors::add_headers(response.headers_mut(), origin);
+    }
+    // Answers are what they say they are, and not for frames of other sites.
+    add_security_headers(response.headers_mut(), dialect);
+    response
+}
+
+impl Guard {
+    /// Lets a request in, completed with who makes it, or answers it.
+    fn admit(&self, mut parts: Parts, dialect: Dialect, welcome: bool) -> Result<Parts, Box<Response>> {
+        let refuse = |error| Box::new(dialect.refuse(&error));
+        // 1. Before anything is looked at: a page whose name was rebound to this machine's address is no client.
+        if dialect != Dialect::Probe {
+            self.hosts.check(&parts).map_err(refuse)?;
+        }
+        // 2. Preflights carry no credential, so they are answered before one is looked for.
+        if dialect.is_model_api() && cors::is_preflight(&parts) {
+            return Err(Box::new(cors::preflight(&parts, dialect, welcome)));
+        }
+        // 3. Who is it?
+        let identity = self.identify(&parts);
+        // 4. What a browser adds by itself (the cookie, the way to this machine) must not serve other sites.
+        site::check(&parts, &identity, &self.hosts, welcome).map_err(refuse)?;
+        parts.extensions.insert(identity);
+        Ok(parts)
+    }
+
+    fn identify(&self, parts: &Parts) -> Identity {
+        let mut rejected = None;
+        for authenticator in &self.authenticators {
+            match authenticator.authenticate(parts) {
+                Some(known @ Identity::Known(_)) => return known,
+                Some(other) => rejected = rejected.or(Some(other)),
+                None => {}
+            }
+        }
+        rejected.unwrap_or_else(|| {
+            if token::credential(&parts.headers).is_some() {
+                Identity::Rejected("the key is none of this server's".into())
+            } else {
+                Identity::Anonymous
+            }
+        })
+    }
+}
+
+fn add_security_headers(headers: &mut HeaderMap, dialect: Dialect) {
+    headers.insert(
+        header::X_CONTENT_TYPE_OPTIONS,
+        HeaderValue::from_static("nosniff"),
+    );
+    if dialect == Dialect::Own {
+        headers.insert(header::X_FRAME_OPTIONS, HeaderValue::from_static("DENY"));
+        headers.insert(header::REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
+    }
+}
