@@ -3,6 +3,7 @@
 mod errors;
 mod reading;
 mod server;
+mod tls;
 mod tree;
 mod waiting;
 mod world;

@@ -89,6 +89,21 @@ impl FakeServer {
         }
     }
 
+    /// The same server over TLS: its address and the certificate of its authority, in PEM.
+    pub(super) fn over_tls(&self) -> (String, String) {
+        let (listener, pem) = self.runtime.block_on(super::tls::Listener::bind());
+        let address = format!(
+            "https://{}",
+            axum::serve::Listener::local_addr(&listener).unwrap()
+        );
+        let router = Router::new()
+            .fallback(answer)
+            .with_state(Arc::clone(&self.shared));
+        self.runtime
+            .spawn(async move { axum::serve(listener, router).await });
+        (address, pem)
+    }
+
     pub(super) fn address(&self) -> &str {
         &self.address
     }

@@ -90,7 +90,7 @@ fn an_unknown_field_is_refused_with_file_document_path_and_suggestion() {
     insta::assert_snapshot!(shown, @r#"
     modelprovider.stead.dev/a created
     --- 1
-    error: two.yaml, document 2 (line 5): ModelProvider "a" has an unknown field: spec.baseURL: there is no such field, did you mean "baseUrl"?
+    error: two.yaml, document 2 (line 5): ModelProvider "a" has an unknown field: spec.baseURL: there is no such field, did you mean spec.baseUrl?
     hint: the fields there are: stead explain modelprovider.spec
     error: 1 of 2 objects were not applied
     "#);
@@ -136,6 +136,19 @@ fn bad_manifests_are_refused_before_anything_is_sent() {
     assert_eq!(world.run(&["apply", "-f", "https://example.org/x.yaml"]).code, 1);
     assert_eq!(world.run(&["apply", "-f", "/nowhere/x.yaml"]).code, 3);
     assert_eq!(world.run(&["apply"]).code, 2);
+}
+
+#[test]
+fn a_project_that_is_not_there_is_told_with_the_manifest_that_makes_it() {
+    let world = World::new();
+    let request = "PATCH /k8s/apis/stead.dev/v1alpha1/namespaces/lab/modelproviders/a";
+    let missing = json!({"kind": "Status", "code": 404, "reason": "NotFound", "message": "namespaces \"lab\" not found"});
+    world.server.answer(request, 404, missing);
+    insta::assert_snapshot!(world.run_reading(&["apply", "-n", "lab", "-f", "-"], PROVIDER).all(), @r#"
+    --- 3
+    error: standard input, document 1 (line 1): there is no project "lab"
+    hint: make it by applying {apiVersion: v1, kind: Namespace, metadata: {name: lab}}
+    "#);
 }
 
 #[test]

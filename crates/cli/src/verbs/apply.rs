@@ -196,6 +196,18 @@ impl Apply<'_> {
 
 /// An error with the place of the document that it is about.
 fn placed(document: &Document, error: Error) -> Error {
+    let error = match error
+        .message()
+        .strip_prefix("namespaces \"")
+        .and_then(|rest| rest.split_once("\" not found"))
+    {
+        Some((project, _)) => {
+            let manifest = format!("{{apiVersion: v1, kind: Namespace, metadata: {{name: {project}}}}}");
+            Error::not_found(format!("there is no project {project:?}"))
+                .hint(format!("make it by applying {manifest}"))
+        }
+        None => error,
+    };
     let names_place = error.message().contains(&document.place()) || report::is_usage(&error);
     if names_place {
         return error;
@@ -203,57 +215,76 @@ fn placed(document: &Document, error: Error) -> Error {
     report::within(&document.place(), &error)
 }
 
-/// The paths in `unknown field "spec.typ"`.
-fn unknown_fields(text: &str) -> Vec<String> {
-    let mut paths: Vec<String> = Vec::new();
-    for after in text.split("unknown field \"").skip(1) {
-        let Some((path, _)) = after.split_once('"') else {
-            continue;
-        };
-        if !paths.iter().any(|known| known == path) {
-            paths.push(path.trim_start_matches('.').to_owned());
-        }
-    }
-    paths
+/// A field that the server does not know.
+#[derive(Debug, PartialEq, Eq)]
+struct Unknown {
+    path: String,
+    /// The path that was probably meant, if the server said one.
+    meant: Option<String>,
 }
 
-/// Adds to an error about unknown fields what they may have meant.
+/// The fields in `unknown field "spec.typ", did you mean "spec.type"?`; the question is Stead's own.
+fn unknown_fields(text: &str) -> Vec<Unknown> {
+    let mut fields: Vec<Unknown> = Vec::new();
+    for after in text.split("unknown field \"").skip(1) {
+        let Some((path, after)) = after.split_once('"') else {
+            continue;
+        };
+        let path = path.trim_start_matches('.').to_owned();
+        let meant = after
+            .strip_prefix(", did you mean \"")
+            .and_then(|after| after.split_once('"'));
+        if !fields.iter().any(|known| known.path == path) {
+            fields.push(Unknown {
+                path,
+                meant: meant.map(|(meant, _)| meant.to_owned()),
+            });
+        }
+    }
+    fields
+}
+
+/// Makes an error about unknown fields say where they are and what they may have meant.
 async fn explain_unknown_fields(api: &Api, resource: &Resource, document: &Document, error: Error) -> Error {
-    let paths = unknown_fields(&error.full_message());
-    if error.reason() != Reason::Invalid || paths.is_empty() {
+    let unknown = unknown_fields(&error.full_message());
+    let Some(first) = unknown.first().filter(|_| error.reason() == Reason::Invalid) else {
         return error;
-    }
-    let schemas = Schemas::load(api, resource).await.ok();
-    let mut lines = Vec::new();
-    for path in &paths {
-        let similar = schemas
-            .as_ref()
-            .and_then(|schemas| similar_field(schemas, resource, path));
-        lines.push(match similar {
-            Some(similar) => format!("{path}: there is no such field, did you mean {similar:?}?"),
-            None => format!("{path}: there is no such field"),
-        });
-    }
-    let parent = paths
-        .first()
-        .and_then(|path| path.rsplit_once('.'))
-        .map_or("", |(parent, _)| parent);
-    let parent: String = parent.split('[').next().unwrap_or_default().into();
-    let place = if parent.is_empty() {
-        resource.singular.clone()
-    } else {
-        format!("{}.{parent}", resource.singular)
     };
-    let count = if paths.len() == 1 {
+    let place = explained_place(resource, &first.path);
+    let count = if unknown.len() == 1 {
         "an unknown field"
     } else {
         "unknown fields"
     };
+    let schemas = if unknown.iter().any(|field| field.meant.is_none()) {
+        Schemas::load(api, resource).await.ok()
+    } else {
+        None
+    };
+    let lines = unknown.iter().map(|field| {
+        let own = || similar_field(schemas.as_ref()?, resource, &field.path);
+        match field.meant.clone().or_else(own) {
+            Some(meant) => format!("{}: there is no such field, did you mean {meant}?", field.path),
+            None => format!("{}: there is no such field", field.path),
+        }
+    });
     Error::invalid(format!("{} {:?} has {count}", document.kind(), document.name()))
-        .because(Causes(lines))
+        .because(Causes(lines.collect()))
         .hint(format!("the fields there are: stead explain {place}"))
 }
 
+/// What `stead explain` shows the neighbours of a field for.
+fn explained_place(resource: &Resource, path: &str) -> String {
+    let parent = path.rsplit_once('.').map_or("", |(parent, _)| parent);
+    let mut place = resource.singular.clone();
+    for name in parent.split('.').filter(|name| !name.is_empty()) {
+        place.push('.');
+        place.push_str(name.split('[').next().unwrap_or(name));
+    }
+    place
+}
+
+/// The path that is most like this one.
 fn similar_field(schemas: &Schemas, resource: &Resource, path: &str) -> Option<String> {
     let (parent, last) = path.rsplit_once('.').unwrap_or(("", path));
     let mut field = schemas.kind(resource)?;
@@ -261,7 +292,12 @@ fn similar_field(schemas: &Schemas, resource: &Resource, path: &str) -> Option<S
         field = field.field(name.split('[').next().unwrap_or(name))?;
     }
     let names: Vec<&str> = field.fields().into_iter().map(|(name, _)| name).collect();
-    nearest(last, names.iter().copied()).map(str::to_owned)
+    let similar = nearest(last, names.iter().copied())?;
+    Some(if parent.is_empty() {
+        similar.to_owned()
+    } else {
+        format!("{parent}.{similar}")
+    })
 }
 
 #[cfg(test)]
@@ -270,8 +306,17 @@ mod tests {
 
     #[test]
     fn unknown_fields_are_found_in_every_form() {
-        let text = "strict decoding error: unknown field \"spec.typ\", unknown field \".spec.targets[0].x\", unknown field \"spec.typ\"";
-        assert_eq!(unknown_fields(text), ["spec.typ", "spec.targets[0].x"]);
+        let text = "strict decoding error: unknown field \"spec.typ\", unknown field \".spec.targets[0].x\", \
+                    did you mean \"spec.targets[0].y\"?, unknown field \"spec.typ\"";
+        let unknown = |path: &str, meant: Option<&str>| Unknown {
+            path: path.into(),
+            meant: meant.map(str::to_owned),
+        };
+        let expected = [
+            unknown("spec.typ", None),
+            unknown("spec.targets[0].x", Some("spec.targets[0].y")),
+        ];
+        assert_eq!(unknown_fields(text), expected);
         assert!(unknown_fields("unknown field \"").is_empty());
     }
 }
