@@ -1,1 +1,26 @@
-//! Requests and usage, read back
+//! Requests, usage and audit records, read back: over HTTP and on the command line.
+//!
+//! *Invariant:* sums come from the server's rollups; nothing here adds up a page of rows.
+
+mod command;
+mod routes;
+
+use stead_kernel::{Module, Running};
+
+/// The domain.
+pub fn module() -> Module {
+    Module {
+        name: "observe",
+        kinds: Vec::new(),
+        collections: Vec::new(),
+        commands: vec![command::trace(), command::usage()],
+        start: |context| {
+            Box::pin(async move {
+                Ok(Running {
+                    routes: routes::routes(context.ports),
+                    ..Running::default()
+                })
+            })
+        },
+    }
+}
