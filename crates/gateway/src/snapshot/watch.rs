@@ -247,9 +247,8 @@ impl Compiler {
             }
             let stop = CancellationToken::new();
             let api: Api<Secret> = Api::namespaced(self.client.clone(), &id.0);
-            let watch =
-                stop.clone()
-                    .run_until_cancelled_owned(follow_secret(api, id.clone(), self.sender.clone()));
+            let watch = Box::pin(follow_secret(api, id.clone(), self.sender.clone()));
+            let watch = stop.clone().run_until_cancelled_owned(watch);
             self.tasks.spawn_until_stopped("gateway secret", async move {
                 watch.await;
             });

@@ -1,0 +1,16 @@
+//! The gateway in a world of fakes: real routes, controllers and journal, scripted providers.
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::too_many_lines,
+    reason = "what fails here fails a test, and a scenario reads best in one piece"
+)]
+
+mod access;
+mod controllers;
+mod faults;
+mod forward;
+mod providers;
+mod stage;

@@ -1,0 +1,296 @@
+//! A running gateway and what tests do with it.
+
+use std::{sync::Arc, time::Duration};
+
+use axum::{Router, extract::Request, middleware::Next};
+use bytes::Bytes;
+use http::{HeaderMap, StatusCode, header};
+use http_body_util::BodyExt;
+use kube::{
+    Api,
+    api::{DeleteParams, Patch, PatchParams},
+    core::{ApiResource, DynamicObject, GroupVersionKind},
+};
+use serde_json::{Value, json};
+use stead_kernel::{Authenticator, Body, Context, Identity, Principal, ports::events::RequestRow};
+use stead_testkit::{World, poll_until};
+use tower::ServiceExt;
+
+/// How long a test waits for what happens in the background.
+pub(crate) const SOON: Duration = Duration::from_secs(20);
+/// The key that most tests use, made with [`Stage::start`].
+pub(crate) const KEY: &str = "sk-stead-test-key-of-ada";
+
+/// A running gateway.
+pub(crate) struct Stage {
+    pub(crate) world: World,
+    routes: Router,
+    metrics: Vec<Arc<dyn Fn() -> String + Send + Sync>>,
+}
+
+/// An answer, read to its end.
+#[derive(Debug)]
+pub(crate) struct Reply {
+    pub(crate) status: StatusCode,
+    pub(crate) headers: HeaderMap,
+    pub(crate) body: Bytes,
+}
+
+impl Reply {
+    pub(crate) fn text(&self) -> String {
+        String::from_utf8(self.body.to_vec()).unwrap()
+    }
+
+    pub(crate) fn json(&self) -> Value {
+        serde_json::from_slice(&self.body).unwrap_or_else(|_| panic!("no JSON: {}", self.text()))
+    }
+
+    pub(crate) fn header(&self, name: &str) -> &str {
+        self.headers.get(name).map_or("", |value| value.to_str().unwrap())
+    }
+
+    /// Status and code of an error in OpenAI's shape.
+    pub(crate) fn error(&self) -> (u16, String) {
+        let body = self.json();
+        let error = &body["error"];
+        assert!(
+            error["message"].is_string() && error["type"].is_string(),
+            "{body}"
+        );
+        (
+            self.status.as_u16(),
+            error["code"].as_str().unwrap_or_default().to_owned(),
+        )
+    }
+
+    /// The data of the events of a stream.
+    pub(crate) fn events(&self) -> Vec<String> {
+        let text = self.text();
+        let events = text
+            .split("\n\n")
+            .filter_map(|event| event.strip_prefix("data: "));
+        events.map(str::to_owned).collect()
+    }
+}
+
+impl Stage {
+    /// A gateway with a key for user `ada` in project `default`.
+    pub(crate) async fn start(world: World) -> Self {
+        let context = Context {
+            client: client(&world),
+            ..world.context()
+        };
+        let running = (stead_gateway::module().start)(context).await.unwrap();
+        let known = running.authenticators;
+        let routes = running
+            .routes
+            .layer(axum::middleware::from_fn(move |request: Request, next: Next| {
+                let known = known.clone();
+                async move { next.run(identify(request, &known)).await }
+            }));
+        let stage = Self {
+            world,
+            routes,
+            metrics: running.metrics,
+        };
+        stage.key("ada", KEY, json!({})).await;
+        stage
+    }
+
+    /// Makes an `ApiKey` and waits until it is known.
+    pub(crate) async fn key(&self, name: &str, text: &str, more: Value) {
+        let mut spec = json!({"owner": {"user": "ada"}, "keyHash": hash(text)});
+        merge(&mut spec, more);
+        self.apply("ApiKey", "apikeys", name, spec).await;
+        poll_until(SOON, "the key", async || {
+            let reply = self.get("/v1/models", text).await;
+            let said = reply.text();
+            (reply.status == StatusCode::OK || !said.contains("not known")).then_some(())
+        })
+        .await;
+    }
+
+    /// Makes or replaces an object of the gateway's kinds.
+    pub(crate) async fn apply(&self, kind: &str, plural: &str, name: &str, spec: Value) {
+        let object = json!({"apiVersion": "stead.dev/v1alpha1", "kind": kind,
+            "metadata": {"name": name}, "spec": spec});
+        self.api(kind, plural)
+            .patch(name, &PatchParams::apply("test"), &Patch::Apply(object))
+            .await
+            .unwrap();
+    }
+
+    pub(crate) async fn delete(&self, kind: &str, plural: &str, name: &str) {
+        self.api(kind, plural)
+            .delete(name, &DeleteParams::default())
+            .await
+            .unwrap();
+    }
+
+    /// Makes a provider with one model, `m`, and waits until it can be used.
+    pub(crate) async fn provider(&self, name: &str, spec: Value) {
+        let mut whole = json!({"type": "openai-compatible", "baseUrl": format!("https://{name}.test/v1"),
+            "models": ["m"]});
+        merge(&mut whole, spec);
+        self.apply("ModelProvider", "modelproviders", name, whole).await;
+        self.known(&format!("{name}/m")).await;
+    }
+
+    /// Makes a route and waits until it can be used.
+    pub(crate) async fn route(&self, name: &str, spec: Value) {
+        self.apply("ModelRoute", "modelroutes", name, spec).await;
+        self.known(name).await;
+    }
+
+    /// Waits until a model can be used.
+    pub(crate) async fn known(&self, model: &str) {
+        let path = format!("/v1/models/{model}");
+        poll_until(SOON, model, async || {
+            let reply = self.get(&path, KEY).await;
+            (reply.status == StatusCode::OK).then_some(())
+        })
+        .await;
+    }
+
+    /// Makes a Secret.
+    pub(crate) async fn secret(&self, name: &str, key: &str, value: &str) {
+        use base64::{Engine, engine::general_purpose::STANDARD};
+        let object = json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": name},
+            "data": {key: STANDARD.encode(value)}});
+        let resource =
+            ApiResource::from_gvk_with_plural(&GroupVersionKind::gvk("", "v1", "Secret"), "secrets");
+        let api: Api<DynamicObject> = Api::namespaced_with(self.world.api.client(), "default", &resource);
+        api.patch(name, &PatchParams::apply("test"), &Patch::Apply(object))
+            .await
+            .unwrap();
+    }
+
+    fn api(&self, kind: &str, plural: &str) -> Api<DynamicObject> {
+        let kind = GroupVersionKind::gvk("stead.dev", "v1alpha1", kind);
+        let resource = ApiResource::from_gvk_with_plural(&kind, plural);
+        Api::namespaced_with(self.world.api.client(), "default", &resource)
+    }
+
+    pub(crate) async fn get(&self, path: &str, key: &str) -> Reply {
+        let request = Request::get(path)
+            .header(header::AUTHORIZATION, format!("Bearer {key}"))
+            .body(Body::empty())
+            .unwrap();
+        self.send(request).await
+    }
+
+    /// Asks for a chat completion.
+    pub(crate) async fn chat(&self, body: Value) -> Reply {
+        self.post("/v1/chat/completions", &body.to_string()).await
+    }
+
+    pub(crate) async fn post(&self, path: &str, body: &str) -> Reply {
+        self.send(post(path, KEY, body)).await
+    }
+
+    pub(crate) async fn send(&self, request: Request) -> Reply {
+        let (parts, body) = self.open(request).await.into_parts();
+        let body = body.collect().await.unwrap().to_bytes();
+        Reply {
+            status: parts.status,
+            headers: parts.headers,
+            body,
+        }
+    }
+
+    /// Sends a request and returns the answer unread.
+    pub(crate) async fn open(&self, request: Request) -> http::Response<Body> {
+        let Ok(response) = self.routes.clone().oneshot(request).await;
+        response
+    }
+
+    /// Waits for this many recorded requests.
+    pub(crate) async fn rows(&self, count: usize) -> Vec<RequestRow> {
+        poll_until(SOON, "recorded requests", async || {
+            let rows = self.world.ports.events.all_requests();
+            (rows.len() >= count).then_some(rows)
+        })
+        .await
+    }
+
+    /// Waits for the only recorded request.
+    pub(crate) async fn row(&self) -> RequestRow {
+        let mut rows = self.rows(1).await;
+        assert_eq!(rows.len(), 1);
+        rows.remove(0)
+    }
+
+    pub(crate) fn metrics(&self) -> String {
+        self.metrics.iter().map(|render| render()).collect()
+    }
+}
+
+/// A client without selectors, which the API in memory does not know; the gateway looks at names again itself.
+fn client(world: &World) -> kube::Client {
+    let strip = async |mut request: Request, next: Next| {
+        let uri = request.uri();
+        let kept: Vec<&str> = uri
+            .query()
+            .unwrap_or_default()
+            .split('&')
+            .filter(|pair| !pair.contains("Selector="))
+            .collect();
+        *request.uri_mut() = format!("{}?{}", uri.path(), kept.join("&")).parse().unwrap();
+        next.run(request).await
+    };
+    let router = world.api.router().layer(axum::middleware::from_fn(strip));
+    kube::Client::new(router, "default")
+}
+
+/// A request to a model.
+pub(crate) fn post(path: &str, key: &str, body: &str) -> Request {
+    Request::post(path)
+        .header(header::AUTHORIZATION, format!("Bearer {key}"))
+        .header(header::CONTENT_TYPE, "application/json")
+        .body(Body::from(body.to_owned()))
+        .unwrap()
+}
+
+pub(crate) fn ask(model: &str) -> Value {
+    json!({"model": model, "messages": [{"role": "user", "content": "hi"}]})
+}
+
+pub(crate) fn ask_stream(model: &str) -> Value {
+    json!({"model": model, "messages": [{"role": "user", "content": "hi"}], "stream": true})
+}
+
+pub(crate) fn hash(text: &str) -> String {
+    use sha2::{Digest, Sha256};
+    use std::fmt::Write;
+    Sha256::digest(text)
+        .iter()
+        .fold("sha256:".to_owned(), |mut hash, byte| {
+            write!(hash, "{byte:02x}").unwrap();
+            hash
+        })
+}
+
+fn merge(base: &mut Value, more: Value) {
+    let (Value::Object(base), Value::Object(more)) = (base, more) else {
+        return;
+    };
+    base.extend(more);
+}
+
+/// Does what the access layer does.
+fn identify(mut request: Request, known: &[Arc<dyn Authenticator>]) -> Request {
+    let (parts, body) = request.into_parts();
+    let admin = parts
+        .headers
+        .get("authorization")
+        .is_some_and(|value| value == "Bearer admin");
+    let identity = if admin {
+        Identity::Known(Arc::new(Principal::admin()))
+    } else {
+        let found = known.iter().find_map(|known| known.authenticate(&parts));
+        found.unwrap_or(Identity::Anonymous)
+    };
+    request = Request::from_parts(parts, body);
+    request.extensions_mut().insert(identity);
+    request
+}
