@@ -33,7 +33,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     };
     let mut stream = engine.generate(&model, request).await?;
     let mut output = std::io::stdout();
-    let start = std::time::Instant::now();
+    let start = tokio::time::Instant::now();
     while let Some(piece) = stream.next().await {
         match piece? {
             Generated::Started { .. } => {}

@@ -82,10 +82,11 @@ impl Sampler {
             weight: *score,
         }));
         if self.top_k > 0 && self.top_k < self.candidates.len() {
-            self.candidates.select_nth_unstable_by(self.top_k, better);
+            self.candidates
+                .select_nth_unstable_by(self.top_k, |one, two| better(*one, *two));
             self.candidates.truncate(self.top_k);
         }
-        self.candidates.sort_unstable_by(better);
+        self.candidates.sort_unstable_by(|one, two| better(*one, *two));
         for candidate in &mut self.candidates {
             candidate.weight = ((candidate.weight - best) / self.temperature).exp();
         }
@@ -115,7 +116,7 @@ pub(crate) fn any_seed() -> u64 {
 }
 
 /// Better scores first; of equal ones the lower token, so that choices repeat.
-fn better(one: &Candidate, two: &Candidate) -> Ordering {
+fn better(one: Candidate, two: Candidate) -> Ordering {
     two.weight
         .total_cmp(&one.weight)
         .then_with(|| one.token.cmp(&two.token))

@@ -10,6 +10,8 @@ mod model;
 mod request;
 mod scheduler;
 mod sequence;
+#[cfg(test)]
+mod tests;
 mod worker;
 
 use std::{num::NonZero, sync::Arc, thread};

@@ -7,6 +7,8 @@
 
 mod cursor;
 mod tensor;
+#[cfg(test)]
+mod tests;
 mod value;
 
 use std::{collections::HashMap, fs::File, os::unix::fs::FileExt, path::Path};
@@ -46,11 +48,12 @@ impl Gguf {
             2 | 3 => {}
             1 => return Err(Error::unsupported("it is a GGUF file of version 1")),
             _ if version.swap_bytes() <= 3 => return Err(Error::unsupported("it is a big-endian GGUF file")),
-            _ => {
+            4..100 => {
                 return Err(Error::unsupported(format!(
                     "it is a GGUF file of version {version}"
                 )));
             }
+            _ => return Err(Error::damaged("its version makes no sense")),
         }
         let tensors = cursor.count("tensors", MAX_ENTRIES, 24)?;
         let keys = cursor.count("metadata keys", MAX_ENTRIES, 13)?;

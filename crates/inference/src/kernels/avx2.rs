@@ -146,10 +146,8 @@ pub(super) fn widen(halves: &[[u16; 8]], floats: &mut [[f32; 8]]) {
     for (half, float) in halves.iter().zip(floats) {
         // SAFETY: both are arrays of eight; neither access needs alignment.
         unsafe {
-            _mm256_storeu_ps(
-                float.as_mut_ptr(),
-                _mm256_cvtph_ps(_mm_loadu_si128(half.as_ptr().cast())),
-            )
+            let half = _mm_loadu_si128(half.as_ptr().cast());
+            _mm256_storeu_ps(float.as_mut_ptr(), _mm256_cvtph_ps(half));
         };
     }
 }

@@ -1,5 +1,7 @@
 //! Tile products without vector instructions; also the reference that the others are tested against.
 
+#![expect(clippy::inline_always, reason = "they are the innermost loops")]
+
 use half::f16;
 
 use super::tile::{EightBit, FourBit, Halves, LANES, Line, Row};
@@ -51,7 +53,7 @@ struct Input<'a> {
 struct Inputs;
 
 impl Inputs {
-    fn of<'a>(row: Row<'a>) -> impl Iterator<Item = Input<'a>> {
+    fn of(row: Row<'_>) -> impl Iterator<Item = Input<'_>> {
         let parts = row.quants.iter().zip(row.scales).zip(row.sums);
         parts.map(|((quants, scale), sum)| Input {
             quants,

@@ -3,6 +3,11 @@
 //! Except for the small products, the bodies are plain loops that the compiler vectorises, compiled once for the
 //! plainest processor and once for AVX2.
 
+#![expect(
+    clippy::inline_always,
+    reason = "a body that is not inlined is not compiled for the instructions of its caller"
+)]
+
 use half::f16;
 
 use super::{BLOCK, Level, Set};
@@ -97,7 +102,7 @@ fn quantise_body(input: &[f32], quants: &mut [[i32; BLOCK / 4]], scales: &mut [f
         for (quant, [a, b, c, d]) in quants.iter_mut().zip(fours) {
             *quant = (a & 255) | (b & 255) << 8 | (c & 255) << 16 | d << 24;
         }
-        *sum = rounded.iter().sum::<i32>() as f32 * *scale;
+        *sum = rounded.iter().copied().fold(0, i32::wrapping_add) as f32 * *scale;
     }
 }
 
@@ -114,11 +119,15 @@ fn largest_of(block: &[f32; BLOCK]) -> f32 {
     lanes.iter().copied().fold(0.0, f32::max)
 }
 
-/// Rounds a number of at most 2²² to the nearest integer by adding a number whose unit is in the last place.
+/// Rounds a number of at most 2²² to the nearest integer by adding a number whose unit is in the last place; others
+/// give some integer.
 #[inline(always)]
 fn round_small(value: f32) -> i32 {
     const SHIFT: f32 = 12_582_912.0;
-    (value + SHIFT).to_bits().cast_signed() - SHIFT.to_bits().cast_signed()
+    (value + SHIFT)
+        .to_bits()
+        .cast_signed()
+        .wrapping_sub(SHIFT.to_bits().cast_signed())
 }
 
 /// e^x to about 1 in 10⁷; what is too small for a normal number becomes the smallest one.
@@ -142,7 +151,7 @@ fn exponential(value: f32) -> f32 {
     sum = sum * rest + 0.5;
     sum = sum * rest + 1.0;
     sum = sum * rest + 1.0;
-    sum * f32::from_bits(((power + 127) << 23).cast_unsigned())
+    sum * f32::from_bits((power.wrapping_add(127) << 23).cast_unsigned())
 }
 
 /// What is known of a softmax after some pages of scores.

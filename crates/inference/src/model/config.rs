@@ -49,6 +49,9 @@ pub(crate) struct Config {
 /// The largest dimension that is believed; those of the largest models are far below.
 const MAX_DIMENSION: usize = 1 << 20;
 
+/// The most layers that are believed.
+const MAX_LAYERS: usize = 1024;
+
 impl Config {
     /// Reads and checks the shape.
     pub(crate) fn read(file: &Gguf) -> Result<Self> {
@@ -93,7 +96,9 @@ impl Config {
     }
 
     fn check(&self) -> Result<()> {
-        let consistent = self.heads.is_multiple_of(self.kv_heads)
+        let consistent = self.layers <= MAX_LAYERS
+            && self.head_width > 0
+            && self.heads.is_multiple_of(self.kv_heads)
             && self.rotated.is_multiple_of(2)
             && self.rotated <= self.head_width
             && self.rope_base > 0.0
@@ -101,7 +106,7 @@ impl Config {
         if !consistent {
             return Err(Error::damaged("its dimensions contradict each other"));
         }
-        let whole = [self.width, self.hidden, self.query_width(), self.kv_width()]
+        let whole = [self.width, self.hidden, self.query_width()]
             .into_iter()
             .all(|dimension| dimension.is_multiple_of(BLOCK));
         if !whole || !self.head_width.is_multiple_of(8) {

@@ -61,7 +61,7 @@ struct Wanted {
 impl Network {
     /// Reads all weights with up to `threads` threads.
     pub(crate) fn load(file: &Gguf, config: Config, threads: usize) -> Result<Self> {
-        let mut matrices = read_all(file, wanted(file, &config), threads)?;
+        let mut matrices = read_all(file, &wanted(file, &config), threads)?;
         let divisors = file.tensor("rope_freqs.weight");
         let divisors = divisors.map(|_| read_vector(file, "rope_freqs.weight", config.rotated / 2));
         let rope = Rope::new(&config, divisors.transpose()?.as_deref());
@@ -152,7 +152,7 @@ fn wanted(file: &Gguf, config: &Config) -> Vec<Wanted> {
     list
 }
 
-fn read_all(file: &Gguf, wanted: Vec<Wanted>, threads: usize) -> Result<HashMap<String, Matrix>> {
+fn read_all(file: &Gguf, wanted: &[Wanted], threads: usize) -> Result<HashMap<String, Matrix>> {
     let next = AtomicUsize::new(0);
     let done = Mutex::new(Ok(HashMap::with_capacity(wanted.len())));
     let work = || {

@@ -6,6 +6,8 @@ mod config;
 mod forward;
 mod load;
 mod rope;
+#[cfg(test)]
+mod tests;
 
 pub(crate) use cache::Cache;
 pub(crate) use config::Config;

@@ -3,7 +3,7 @@
 //! As GPT-2 has it: printable bytes of Latin-1 stand for themselves, the others for the characters from U+0100 on.
 
 /// The byte that a character of such a vocabulary stands for.
-pub(super) fn byte_of(character: char) -> Option<u8> {
+pub(crate) fn byte_of(character: char) -> Option<u8> {
     let code = u32::from(character);
     if let Ok(byte) = u8::try_from(code) {
         return stands_for_itself(byte).then_some(byte);

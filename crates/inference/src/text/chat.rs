@@ -110,6 +110,10 @@ fn strftime(format: &str, now: Timestamp) -> Result<String, minijinja::Error> {
 }
 
 /// JSON as Python writes it: with spaces, and without the escapes that web pages need.
+#[expect(
+    clippy::needless_pass_by_value,
+    reason = "the library hands the options over so"
+)]
 fn to_json(value: &Jinja, options: Kwargs) -> Result<Jinja, minijinja::Error> {
     let indent: Option<usize> = options.get("indent")?;
     let failed =

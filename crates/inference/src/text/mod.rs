@@ -5,7 +5,12 @@ mod chat;
 mod pieces;
 mod pretokens;
 mod stream;
+#[cfg(test)]
+mod tests;
 mod tokenizer;
+
+#[cfg(test)]
+pub(crate) use bytes::byte_of;
 
 pub(crate) use chat::ChatTemplate;
 pub(crate) use stream::TextStream;

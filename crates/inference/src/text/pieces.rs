@@ -9,8 +9,8 @@ use std::{
 #[derive(Debug)]
 pub(super) struct Pieces {
     tokens: HashMap<String, (u32, f32)>,
-    /// Tokens for bytes that no piece covers.
-    bytes: [Option<u32>; 256],
+    /// For each byte the token for it, where no piece covers it.
+    bytes: Vec<Option<u32>>,
     unknown: Option<u32>,
 }
 
@@ -58,7 +58,7 @@ impl Pieces {
     /// A vocabulary of pieces, tokens for bytes, and the token for what is unknown.
     pub(super) fn new(
         tokens: HashMap<String, (u32, f32)>,
-        bytes: [Option<u32>; 256],
+        bytes: Vec<Option<u32>>,
         unknown: Option<u32>,
     ) -> Self {
         Self {
@@ -172,7 +172,7 @@ mod tests {
     fn vocabulary(pieces: &[(&str, f32)]) -> Pieces {
         let numbered = pieces.iter().zip(0..);
         let tokens = numbered.map(|((piece, score), token)| ((*piece).to_owned(), (token, *score)));
-        let bytes = std::array::from_fn(|byte| u32::try_from(1000 + byte).ok());
+        let bytes = (1000..1256).map(Some).collect();
         Pieces::new(tokens.collect(), bytes, None)
     }
 

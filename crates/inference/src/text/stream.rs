@@ -109,6 +109,14 @@ mod tests {
 
     use super::*;
 
+    /// Stop texts, tokens, what is shown after each token and at the end, and whether a stop text came.
+    type Case = (
+        &'static [&'static str],
+        &'static [&'static [u8]],
+        &'static [&'static str],
+        bool,
+    );
+
     fn run(stops: &[&str], tokens: &[&[u8]]) -> (Vec<String>, bool) {
         let stops: Vec<String> = stops.iter().map(|stop| (*stop).to_owned()).collect();
         let mut stream = TextStream::new(&stops);
@@ -119,7 +127,7 @@ mod tests {
 
     #[test]
     fn texts_come_out_whole_and_stop_texts_never() {
-        let cases: [(&[&str], &[&[u8]], &[&str], bool); 8] = [
+        let cases: [Case; 8] = [
             (&[], &[b"a", b"b"], &["a", "b", ""], false),
             (&["END"], &[b"aE", b"N", b"Dx"], &["a", "", "", ""], true),
             (&["END"], &[b"aE", b"x"], &["a", "Ex", ""], false),

@@ -233,7 +233,7 @@ fn pieces(file: &Gguf, tokens: &[String], kind: &impl Fn(usize) -> i64) -> Encod
         Some(Value::List(List::Numbers(scores))) => scores.as_slice(),
         _ => &[],
     };
-    let mut bytes = [None; 256];
+    let mut bytes = vec![None; 256];
     let mut unknown = None;
     let mut pieces = HashMap::new();
     for ((index, text), token) in tokens.iter().enumerate().zip(0..) {

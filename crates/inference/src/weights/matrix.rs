@@ -40,11 +40,6 @@ impl Matrix {
         self.rows
     }
 
-    /// How many columns it has: the length of an activation's rows.
-    pub(crate) fn columns(&self) -> usize {
-        self.columns
-    }
-
     /// Computes the products of all rows of `activations` with the matrix, one row of `outputs` for each.
     pub(crate) fn multiply(&self, level: Level, activations: &Activations, outputs: &mut [f32]) {
         let packed = match &self.tiles {
@@ -91,9 +86,9 @@ impl Matrix {
                     copy_lane(lines, lane, low, |byte| f32::from(byte & 15));
                     copy_lane(lines, lane, high, |byte| f32::from(byte >> 4));
                     let (scale, minimum) = (half(scales, lane), half(minima, lane));
-                    output
-                        .iter_mut()
-                        .for_each(|value| *value = *value * scale + minimum);
+                    for value in output.iter_mut() {
+                        *value = *value * scale + minimum;
+                    }
                 }
                 Tiles::Eight { quants, scales } => {
                     let Some((lines, scales)) = quants.get(block).zip(scales.get(block)) else {
@@ -101,7 +96,9 @@ impl Matrix {
                     };
                     copy_lane(lines, lane, output, |byte| f32::from(byte) - 128.0);
                     let scale = half(scales, lane);
-                    output.iter_mut().for_each(|value| *value *= scale);
+                    for value in output.iter_mut() {
+                        *value *= scale;
+                    }
                 }
             }
         }

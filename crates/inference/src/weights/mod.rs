@@ -4,6 +4,8 @@ mod activations;
 mod matrix;
 mod pack;
 mod read;
+#[cfg(test)]
+mod tests;
 
 pub(crate) use activations::Activations;
 pub(crate) use matrix::Matrix;
