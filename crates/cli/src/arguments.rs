@@ -14,6 +14,7 @@ pub fn clap_command(program: &Program) -> clap::Command {
     let modules = program.commands.iter().map(|command| command.spec.clone());
     let local = program.local.iter().map(|command| command.spec.clone());
     clap::Command::new("stead")
+        .bin_name("stead")
         .about("A private AI cloud from the machines you have")
         .version(program.environment.version)
         .after_help(exit::HELP)

@@ -14,9 +14,10 @@ pub(super) struct Bar(indicatif::ProgressBar);
 impl Bar {
     /// A bar below the others; its units are bytes.
     pub(super) fn new(bars: &MultiProgress, label: &str, total: Option<u64>) -> Self {
-        let bar = bars.add(indicatif::ProgressBar::no_length());
-        bar.set_prefix(label.to_owned());
-        bar.set_style(style(false));
+        let bar = indicatif::ProgressBar::no_length()
+            .with_style(style(false))
+            .with_prefix(label.to_owned());
+        let bar = bars.add(bar);
         if !bar.is_hidden() {
             bar.enable_steady_tick(TICK);
         }
