@@ -131,7 +131,7 @@ mod tests {
                 count += 1;
             }
         }
-        assert!(count >= 100, "only {count} models");
+        assert!(count >= 150, "only {count} models");
     }
 
     #[test]
@@ -159,9 +159,12 @@ mod tests {
             ("anthropic", "claude-sonnet-4-5-20250929", Some(3_000)),
             ("gemini", "models/gemini-2.5-flash", Some(300)),
             ("api.groq.com", "llama-3.3-70b-versatile", Some(590)),
-            ("groq", "openai/gpt-oss-20b", Some(75)),
+            ("groq", "openai/gpt-oss-120b", Some(150)),
+            ("gemini", "gemini-2.5-flash-preview-05-20", Some(150)),
+            ("gemini", "gemini-2.5-flash-preview-09-2025", Some(300)),
             ("mistral", "mistral-large-latest", Some(500)),
-            ("mistral", "mistral-small-latest", Some(100)),
+            ("mistral", "mistral-small-latest", None),
+            ("mistral", "magistral-medium-2509", Some(2_000)),
             ("openai-compatible", "gpt-4o", None),
             ("openai", "", None),
             ("", "gpt-4o", None),
