@@ -106,13 +106,16 @@ fn make_room(entries: &mut HashMap<Key, Tries>, now: Timestamp) {
     if entries.len() < ENTRIES {
         return;
     }
-    let oldest = entries
-        .iter()
-        .min_by_key(|(_, tries)| tries.last)
-        .map(|(key, _)| key.clone());
-    if let Some(key) = oldest {
-        entries.remove(&key);
-    }
+    // An eighth at a time, so that a flood does not make every try look at every entry.
+    let mut times: Vec<_> = entries.values().map(|tries| tries.last).collect();
+    let (_, limit, _) = times.select_nth_unstable(ENTRIES / 8);
+    let limit = *limit;
+    let mut surplus = ENTRIES / 8;
+    entries.retain(|_, tries| {
+        let goes = surplus > 0 && tries.last <= limit;
+        surplus -= usize::from(goes);
+        !goes
+    });
 }
 
 fn network(peer: IpAddr) -> IpAddr {

@@ -18,7 +18,7 @@ use crate::{
     audit::Act,
     secret,
     session::Holder,
-    user::{User, principal},
+    user::{User, is_name, principal},
 };
 
 /// What `POST /api/session` takes.
@@ -62,9 +62,11 @@ pub(super) async fn by_password(
     visitor: Visitor,
     Json(Password { user, password }): Json<Password>,
 ) -> Result<Response, ApiError> {
+    // What cannot be a name is counted as one, so that it takes no room.
+    let counted = if is_name(&user) { user.as_str() } else { "" };
     access
         .limiter
-        .attempt(&user, visitor.address(), access.clock.now())?;
+        .attempt(counted, visitor.address(), access.clock.now())?;
     let found = access.user(&user).await?;
     let uid = found
         .as_ref()
@@ -81,7 +83,7 @@ pub(super) async fn by_password(
             .await;
         return Err(Error::unauthenticated("the user name or the password is wrong").into());
     };
-    access.limiter.succeeded(&user, visitor.address());
+    access.limiter.succeeded(counted, visitor.address());
     if found.spec.disabled {
         access
             .audit

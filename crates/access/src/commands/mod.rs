@@ -4,6 +4,9 @@ mod link;
 mod token;
 mod user;
 
+#[cfg(test)]
+mod tests;
+
 use serde_json::Value;
 use stead_kernel::{
     Error, Result,

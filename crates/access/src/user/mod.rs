@@ -89,3 +89,29 @@ pub(crate) fn example() -> Value {
         },
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_example_is_a_user_and_the_definition_is_of_the_whole_installation() {
+        let user: User = serde_json::from_value(example()).expect("a user");
+        assert_eq!(user.spec.display_name, "Ada Lovelace");
+        let definition = definition();
+        assert_eq!(definition.metadata.name.as_deref(), Some("users.stead.dev"));
+        assert_eq!(definition.spec.scope, "Cluster");
+        let schema = serde_json::to_value(&definition).expect("JSON");
+        let spec = "/spec/versions/0/schema/openAPIV3Schema/properties/spec";
+        let fields = schema
+            .pointer(&format!("{spec}/properties"))
+            .and_then(Value::as_object)
+            .expect("fields");
+        assert_eq!(
+            fields.keys().collect::<Vec<_>>(),
+            ["admin", "disabled", "displayName", "projects"]
+        );
+        assert_eq!(schema.pointer(&format!("{spec}/required")), None);
+        assert!(fields.values().all(|field| field["description"].is_string()));
+    }
+}
