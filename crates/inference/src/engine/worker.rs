@@ -137,3 +137,51 @@ fn plan(sequences: &mut [Sequence]) -> (Vec<crate::model::Segment<'_>>, Vec<bool
     }
     (segments, scored)
 }
+
+#[cfg(test)]
+mod tests {
+    use stead_kernel::{
+        Reason, SystemClock, Tasks,
+        ports::{Generation, Sampling},
+    };
+
+    use super::*;
+    use crate::{
+        engine::{EngineOptions, request},
+        testing::{self, LLAMA},
+    };
+
+    #[tokio::test]
+    async fn a_panic_ends_the_requests_of_the_step_with_an_error_and_nothing_else() {
+        let file = testing::model(LLAMA).write();
+        let options = EngineOptions::new(Tasks::new(), Arc::new(SystemClock));
+        let mut model = Model::load(file.path(), &options).unwrap();
+        // A vocabulary of no tokens divides the scores into rows of no length, which panics.
+        model.network.config.vocabulary = 0;
+        let model = Arc::new(model);
+        let sampling = Sampling {
+            max_tokens: Some(3),
+            ..Sampling::default()
+        };
+        let wanted = Generation {
+            prompt: Some("the".to_owned()),
+            sampling,
+            ..Generation::default()
+        };
+        let (job, mut receiver) = request::prepare(&model, &wanted).unwrap();
+        let mut lane = Lane {
+            pass: Pass::new(model.level),
+            model,
+            sequences: vec![Sequence::new(job)],
+        };
+        let ended = lane.contained_step();
+        assert_eq!((ended.len(), lane.sequences.len()), (1, 0));
+        drop(ended);
+        assert!(receiver.recv().await.unwrap().is_ok());
+        assert_eq!(
+            receiver.recv().await.unwrap().unwrap_err().reason(),
+            Reason::Internal
+        );
+        assert!(receiver.recv().await.is_none());
+    }
+}

@@ -272,6 +272,9 @@ pub(crate) fn multiply_add(level: Level, product: SmallProduct<'_>) {
         Set::Portable => multiply_add_portable(product),
         // SAFETY: `Level::available` looked for the instructions that the product is compiled for.
         #[cfg(target_arch = "x86_64")]
+        Set::Avx512 if product.width.is_multiple_of(16) => unsafe { super::avx512::multiply_add(product) },
+        // SAFETY: as above.
+        #[cfg(target_arch = "x86_64")]
         Set::Avx2 | Set::Avx512 => unsafe { super::avx2::multiply_add(product) },
     }
 }
