@@ -123,7 +123,7 @@ async fn replace_key(client: &Client) -> Result<String> {
         "apiVersion": format!("{GROUP}/{VERSION}"),
         "kind": "ApiKey",
         "metadata": {"name": KEY, "namespace": DEFAULT_PROJECT},
-        "spec": {"keyHash": hash},
+        "spec": {"owner": {"user": "admin"}, "keyHash": hash},
     });
     if keys.get_opt(KEY).await?.is_some() {
         keys.delete(KEY, &kube::api::DeleteParams::default()).await?;

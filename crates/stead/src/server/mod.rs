@@ -256,14 +256,15 @@ fn authority(context: &Context) -> Result<Authority> {
 }
 
 async fn bind(address: SocketAddr) -> Result<TcpListener> {
+    use std::io::ErrorKind;
     TcpListener::bind(address).await.map_err(|error| {
-        let message = match error.kind() {
-            std::io::ErrorKind::AddrInUse => format!("{address} is in use by another program"),
-            std::io::ErrorKind::PermissionDenied => format!("this user may not listen on {address}"),
-            std::io::ErrorKind::AddrNotAvailable => format!("{address} is no address of this machine"),
-            _ => format!("cannot listen on {address}"),
+        let failure = match error.kind() {
+            ErrorKind::AddrInUse => Error::conflict(format!("{address} is in use by another program")),
+            ErrorKind::PermissionDenied => Error::forbidden(format!("this user may not listen on {address}")),
+            ErrorKind::AddrNotAvailable => Error::invalid(format!("{address} is no address of this machine")),
+            _ => Error::internal(format!("cannot listen on {address}")),
         };
-        Error::unavailable(message)
+        failure
             .hint("choose another address with --listen")
             .because(error)
     })

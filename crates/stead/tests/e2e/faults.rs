@@ -21,7 +21,7 @@ async fn a_second_up_a_busy_port_and_a_newer_folder_are_each_refused_in_a_senten
     let mut other = Installation::new();
     other.port = installation.port;
     let busy = other.up_fails(&[]).await;
-    assert_eq!(busy.code, 1, "{busy:?}");
+    assert_eq!(busy.code, 5, "{busy:?}");
     assert!(
         busy.stderr.contains("is in use by another program") && busy.stderr.contains("--listen"),
         "{busy:?}"
@@ -204,10 +204,13 @@ async fn a_corrupt_model_file_is_one_clear_error_and_the_server_lives_on() {
             )
             .await;
         let failed = model.pointer("/status/conditions/0/status") == Some(&json!("False"));
-        (failed && model.to_string().contains("GGUF")).then_some(model)
+        failed.then_some(model)
     })
     .await;
-    assert!(failed.to_string().contains("GGUF"), "{failed}");
+    assert!(
+        failed.to_string().contains("it is a web page, not a model file"),
+        "{failed}"
+    );
     let waited = installation
         .stead(&["wait", "model/cut", "--for=condition=Ready", "--timeout=60s"])
         .await;

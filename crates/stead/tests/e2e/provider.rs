@@ -41,7 +41,7 @@ pub(crate) enum Mood {
 pub(crate) struct Provider {
     pub(crate) address: SocketAddr,
     shared: Arc<Shared>,
-    _tasks: Tasks,
+    tasks: Tasks,
 }
 
 struct Shared {
@@ -67,11 +67,13 @@ impl Provider {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let address = listener.local_addr().expect("bound");
         let tasks = Tasks::new();
-        tasks.spawn("stand-in", async move { axum::serve(listener, router).await });
+        tasks.spawn_until_stopped("stand-in", async move {
+            axum::serve(listener, router).await.expect("it serves");
+        });
         Self {
             address,
             shared,
-            _tasks: tasks,
+            tasks,
         }
     }
 
@@ -91,6 +93,13 @@ impl Provider {
              spec: {{type: openai-compatible, baseUrl: 'http://{}/v1', network: Private}}\n",
             self.address
         )
+    }
+}
+
+impl Drop for Provider {
+    /// Down: connections are refused from now on.
+    fn drop(&mut self) {
+        self.tasks.token().cancel();
     }
 }
 
