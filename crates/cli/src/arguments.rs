@@ -7,12 +7,21 @@ use stead_kernel::{DEFAULT_PROJECT, command::Format};
 
 use crate::{Environment, Program, exit, server::Finder, verbs};
 
+/// The heading of the arguments that every command takes.
+const GLOBAL: &str = "Global options";
+
 /// The whole tree of commands: generic verbs, those of modules and those of the composition root. Two commands of
 /// one name are a defect, which `debug_assert` finds.
 pub fn clap_command(program: &Program) -> clap::Command {
     let own = verbs::ALL.iter().map(|verb| (verb.spec)());
-    let modules = program.commands.iter().map(|command| command.spec.clone());
-    let local = program.local.iter().map(|command| command.spec.clone());
+    let modules = program
+        .commands
+        .iter()
+        .map(|command| yield_project(command.spec.clone()));
+    let local = program
+        .local
+        .iter()
+        .map(|command| yield_project(command.spec.clone()));
     clap::Command::new("stead")
         .bin_name("stead")
         .about("A private AI cloud from the machines you have")
@@ -25,16 +34,33 @@ pub fn clap_command(program: &Program) -> clap::Command {
         .subcommands(local.chain(own).chain(modules))
 }
 
-/// The arguments that every command takes. Commands of modules must not use these names or letters.
+fn namespace() -> Arg {
+    Arg::new("namespace")
+        .short('n')
+        .long("namespace")
+        .value_name("PROJECT")
+        .default_value(DEFAULT_PROJECT)
+        .help("The project (namespace) to work in")
+}
+
+/// Leaves `--project` to a command that means something of its own by it; `-n` and `--namespace` stay.
+fn yield_project(command: clap::Command) -> clap::Command {
+    let own = command
+        .get_arguments()
+        .any(|argument| argument.get_long() == Some("project"));
+    let command = command.mut_subcommands(yield_project);
+    if own {
+        command.arg(namespace().help_heading(GLOBAL))
+    } else {
+        command
+    }
+}
+
+/// The arguments that every command takes. Commands of modules must not use these names and
+/// letters, but for `--project`.
 fn globals() -> Vec<Arg> {
     let arguments = [
-        Arg::new("namespace")
-            .short('n')
-            .long("namespace")
-            .visible_alias("project")
-            .value_name("PROJECT")
-            .default_value(DEFAULT_PROJECT)
-            .help("The project (namespace) to work in"),
+        namespace().visible_alias("project"),
         Arg::new("all-namespaces")
             .short('A')
             .long("all-namespaces")
@@ -69,7 +95,7 @@ fn globals() -> Vec<Arg> {
     ];
     arguments
         .into_iter()
-        .map(|argument| argument.global(true).help_heading("Global options"))
+        .map(|argument| argument.global(true).help_heading(GLOBAL))
         .collect()
 }
 

@@ -186,6 +186,14 @@ impl std::error::Error for Error {
 
 impl From<kube::Error> for Error {
     fn from(error: kube::Error) -> Self {
+        let error = match error {
+            // The transport's own error says more than that there was none.
+            kube::Error::Service(inner) => match inner.downcast::<Self>() {
+                Ok(own) => return *own,
+                Err(inner) => kube::Error::Service(inner),
+            },
+            other => other,
+        };
         let kube::Error::Api(status) = &error else {
             return Self::unavailable("the resource API did not answer").because(error);
         };

@@ -88,7 +88,12 @@ fn commands_of_modules_speak_to_server_and_person() {
     std::fs::remove_file(world.path("run/server.json")).unwrap();
     // What needs no server works without one.
     assert_eq!(run(program(), &["greet", "--dry-run"], "").ok(), "kind: X\n");
-    assert_eq!(run(program(), &["greet"], "").code, 7);
+    let ended = run(program(), &["greet"], "");
+    assert_eq!(ended.code, 7);
+    assert!(
+        ended.stderr.starts_with("error: no server is running on "),
+        "{ended:?}"
+    );
 }
 
 #[test]
@@ -126,6 +131,48 @@ fn the_tree_is_sound_and_every_command_explains_itself() {
             );
         }
     }
+}
+
+#[test]
+fn a_module_may_mean_something_of_its_own_by_project() {
+    let world = World::new();
+    let own = clap::Arg::new("project")
+        .long("project")
+        .help("Its own")
+        .action(clap::ArgAction::Append);
+    let program = || {
+        let mut program = world.program();
+        let spec = clap::Command::new("user")
+            .about("Users")
+            .subcommand(clap::Command::new("add").arg(own.clone()));
+        program.commands.push(Command {
+            spec,
+            run: tell_project,
+        });
+        program
+    };
+    clap_command(&program()).build();
+    for arguments in [
+        ["user", "add", "--project", "a", "-n", "b"],
+        ["-n", "b", "user", "add", "--project", "a"],
+    ] {
+        assert_eq!(run(program(), &arguments, "").ok(), "a in b\n");
+    }
+    assert_eq!(
+        run(world.program(), &["get", "models", "--project", "b"], "").stderr,
+        "no models in project b\n"
+    );
+}
+
+fn tell_project(matches: ArgMatches, session: Session) -> BoxFuture<'static, Result<()>> {
+    async move {
+        let own = matches
+            .subcommand()
+            .and_then(|(_, matches)| matches.get_one::<String>("project"))
+            .unwrap();
+        session.terminal.write(&format!("{own} in {}\n", session.project))
+    }
+    .boxed()
 }
 
 #[test]

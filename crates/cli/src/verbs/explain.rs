@@ -18,6 +18,10 @@ use crate::{
 
 /// The width that descriptions are wrapped to where no terminal says another.
 const WIDTH: usize = 100;
+/// What leads the allowed values.
+const ONE_OF: &str = "One of: ";
+/// What leads the default.
+const DEFAULT: &str = "Default: ";
 
 pub(super) fn spec() -> clap::Command {
     clap::Command::new("explain")
@@ -177,10 +181,10 @@ impl Page<'_> {
         let mut text = field.description().to_owned();
         let values = field.values();
         if !values.is_empty() {
-            let _ = write!(text, "\nOne of: {}", values.join(", "));
+            let _ = write!(text, "\n{ONE_OF}{}", values.join(", "));
         }
         if let Some(default) = field.default() {
-            let _ = write!(text, "\nDefault: {default}");
+            let _ = write!(text, "\n{DEFAULT}{default}");
         }
         text.trim().to_owned()
     }
@@ -216,22 +220,50 @@ fn required(field: Field<'_>) -> &'static str {
     if field.is_required() { " -required-" } else { "" }
 }
 
-/// Words in lines of at most so many letters; line breaks of the text stay.
+/// Words in lines of at most so many letters. Line breaks of the text are where its source was narrow, unless an empty
+/// line or an item of a list follows.
 fn wrap(text: &str, width: usize, indent: &str) -> String {
     let mut wrapped = String::new();
-    for paragraph in text.lines() {
-        let mut line = String::new();
-        for word in paragraph.split_whitespace() {
+    let mut line = String::new();
+    let mut end = |line: &mut String| {
+        let _ = writeln!(wrapped, "{}", format!("{indent}{line}").trim_end());
+        line.clear();
+    };
+    for source in text.lines() {
+        let begins = ["- ", "* ", ONE_OF, DEFAULT]
+            .iter()
+            .any(|mark| source.trim_start().starts_with(mark));
+        if (begins || source.trim().is_empty()) && !line.is_empty() {
+            end(&mut line);
+        }
+        if source.trim().is_empty() {
+            end(&mut line);
+        }
+        for word in source.split_whitespace() {
             if !line.is_empty() && indent.len() + line.chars().count() + 1 + word.chars().count() > width {
-                let _ = writeln!(wrapped, "{indent}{line}");
-                line.clear();
+                end(&mut line);
             }
             if !line.is_empty() {
                 line.push(' ');
             }
             line.push_str(word);
         }
-        let _ = writeln!(wrapped, "{}", format!("{indent}{line}").trim_end());
+    }
+    if !line.is_empty() {
+        end(&mut line);
     }
     wrapped
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn paragraphs_flow_and_lists_stay() {
+        let text = "one two\nthree\n\nnext:\n- a\n- b c d e f g h i j\nOne of: x";
+        let expected = "  one two three\n\n  next:\n  - a\n  - b c d e f g h\n  i j\n  One of: x\n";
+        assert_eq!(wrap(text, 17, "  "), expected);
+        assert_eq!(wrap("", 17, "  "), "");
+    }
 }
