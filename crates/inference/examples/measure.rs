@@ -169,5 +169,5 @@ fn count(tokens: u64) -> f64 {
 
 #[expect(clippy::print_stdout, reason = "printing is what it is for")]
 fn report(name: &str, value: f64) {
-    println!("{name} {value:.1}");
+    println!("{name} {value:.2}");
 }
