@@ -44,7 +44,7 @@ stead status
 stead get providers
 stead get models
 stead key create laptop -o json | grep -q sk-stead-
-stead chat 'What is the capital of France?' | grep Paris
+stead chat 'Tell me the capital of France.' | grep Paris
 stead trace list
 stead usage --by model
 stead kubeconfig >/f

@@ -68,7 +68,7 @@ token=$(cat "$STEAD_HOME/keys/admin.token")
 stop
 before=$(now)
 start
-question='{"model":"chat","temperature":0,"max_tokens":8,"messages":[{"role":"user","content":"What is the capital of France?"}]}'
+question='{"model":"chat","temperature":0,"max_tokens":8,"messages":[{"role":"user","content":"Tell me the capital of France."}]}'
 answer=$(curl -sf "http://127.0.0.1:$port/v1/chat/completions" -H "Authorization: Bearer $token" -H 'Content-Type: application/json' -d "$question")
 spent=$(awk -v spent="$(($(now) - before))" 'BEGIN { printf "%.2f", spent / 1e9 }')
 grep -q Paris <<<"$answer" || { echo "the answer is not Paris: $answer"; exit 1; }

@@ -5,7 +5,7 @@ const question = {
   model: "chat",
   temperature: 0,
   max_tokens: 32,
-  messages: [{ role: "user", content: "What is the capital of France?" }],
+  messages: [{ role: "user", content: "Tell me the capital of France." }],
 };
 const counts = ({ prompt_tokens, completion_tokens }) => ({ prompt_tokens, completion_tokens });
 

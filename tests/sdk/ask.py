@@ -9,7 +9,7 @@ question = {
     "model": "chat",
     "temperature": 0,
     "max_tokens": 32,
-    "messages": [{"role": "user", "content": "What is the capital of France?"}],
+    "messages": [{"role": "user", "content": "Tell me the capital of France."}],
 }
 
 whole = client.chat.completions.create(**question)

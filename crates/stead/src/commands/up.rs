@@ -118,7 +118,7 @@ fn greeting(address: &str, first: &FirstStart, data: &Path) -> String {
         "Stead is up.\n  address  {address}\n{line}\n  CLI      finds the server by itself; its token is in {token}\n{found}\n\
          Try it:\n  curl {address}/v1/chat/completions -H \"Authorization: Bearer {credential}\" \
          -H 'Content-Type: application/json' -d '{body}'\n  stead chat\n\n",
-        body = r#"{"model": "chat", "messages": [{"role": "user", "content": "What is the capital of France?"}]}"#,
+        body = r#"{"model": "chat", "temperature": 0, "messages": [{"role": "user", "content": "Tell me the capital of France."}]}"#,
     )
 }
 

@@ -43,6 +43,7 @@ pub(crate) struct Server {
 
 /// What keeps data, to be closed last.
 struct Stores {
+    vault: Arc<dyn Vault>,
     api: ApiServer,
     events: Arc<EventStore>,
     records: Arc<RecordStore>,
@@ -69,7 +70,7 @@ impl Server {
         let stores = Stores::open(&folder.data, &settings, &tasks, &mut modules).await?;
         let context = Context {
             client: stores.api.client(Principal::controller("stead")),
-            ports: ports(&folder.data, &settings, environment, &stores, &tasks)?,
+            ports: ports(&settings, environment, &stores, &tasks)?,
             tasks,
             data: folder.data.clone(),
             settings,
@@ -129,7 +130,7 @@ impl Stores {
         modules: &mut [Module],
     ) -> Result<Self> {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-        let vault: Arc<dyn Vault> = Arc::new(FileVault::load_or_create(&data.keys())?);
+        let vault = open_vault(data)?;
         let authorizer: Arc<dyn Authorizer> = Arc::new(TableAuthorizer);
         let collections: Vec<Collection> = modules
             .iter()
@@ -149,7 +150,7 @@ impl Stores {
         let api = ApiServer::open(stead_apiserver::Options {
             path: data.state(),
             kinds,
-            vault,
+            vault: Arc::clone(&vault),
             authorizer,
             clock,
             tasks: tasks.clone(),
@@ -158,6 +159,7 @@ impl Stores {
         })
         .await?;
         Ok(Self {
+            vault,
             api,
             events: Arc::new(events),
             records: Arc::new(records),
@@ -165,14 +167,21 @@ impl Stores {
     }
 }
 
+/// The vault; a state file without the key that opens its secrets is left alone, for the key may come back.
+fn open_vault(data: &DataDir) -> Result<Arc<dyn Vault>> {
+    let key = data.keys().join("vault.key");
+    if data.state().exists() && !key.exists() {
+        return Err(Error::invalid(format!(
+            "{} is missing, and without it no stored secret can be opened",
+            key.display()
+        ))
+        .hint("put it back from a backup"));
+    }
+    Ok(Arc::new(FileVault::load_or_create(&data.keys())?))
+}
+
 /// One implementation of each port.
-fn ports(
-    data: &DataDir,
-    settings: &Settings,
-    environment: &Environment,
-    stores: &Stores,
-    tasks: &Tasks,
-) -> Result<Ports> {
+fn ports(settings: &Settings, environment: &Environment, stores: &Stores, tasks: &Tasks) -> Result<Ports> {
     let allow_networks = settings
         .allow_networks
         .iter()
@@ -199,7 +208,7 @@ fn ports(
             proxy: environment.proxy(),
             extra_roots: None,
         })?),
-        vault: Arc::new(FileVault::load_or_create(&data.keys())?),
+        vault: Arc::clone(&stores.vault),
     })
 }
 

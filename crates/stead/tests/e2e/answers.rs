@@ -93,11 +93,11 @@ async fn both_openai_sdks_get_the_same_real_answer_streaming_and_not() {
 async fn a_conversation_on_the_command_line_is_remembered() {
     let installation = Installation::with_model().await;
     let answer = installation
-        .stead(&["chat", "What is the capital of France?"])
+        .stead(&["chat", "Tell me the capital of France."])
         .await
         .ok();
     assert!(answer.contains("Paris"), "{answer}");
-    let typed = "What is the capital of Italy?\n";
+    let typed = "Tell me the capital of Italy.\n";
     let answer = installation.stead_reading(&["chat"], typed).await.ok();
     assert!(answer.contains("Rome"), "{answer}");
     let (_, threads) = installation.json("GET", "/api/threads", Value::Null).await;
@@ -112,7 +112,7 @@ async fn a_restarted_server_answers_its_first_request_from_the_stored_model() {
     installation.stop().await;
     installation.up(&[]).await;
     let (status, answer) =
-        tokio::time::timeout(SOON, installation.ask("chat", "What is the capital of France?"))
+        tokio::time::timeout(SOON, installation.ask("chat", "Tell me the capital of France."))
             .await
             .expect("an answer in time");
     assert_eq!(status, 200);
