@@ -64,12 +64,9 @@ async fn main() -> Result<(), Failure> {
     let after = options.pid.map(processor_time);
     seen.latencies.sort_unstable();
     let count = seen.latencies.len();
-    let at = |share: f64| {
-        let place = (share * f64::from(u32::try_from(count).unwrap_or(u32::MAX))) as usize;
-        seen.latencies
-            .get(place.min(count.saturating_sub(1)))
-            .copied()
-            .unwrap_or(0)
+    let at = |percent: usize| {
+        let place = (count * percent / 100).min(count.saturating_sub(1));
+        seen.latencies.get(place).copied().unwrap_or(0)
     };
     let requests = f64::from(u32::try_from(count).unwrap_or(u32::MAX));
     let cost = before

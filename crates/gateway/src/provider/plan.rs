@@ -65,10 +65,11 @@ impl Endpoints {
                 let origin = self.base.strip_suffix("/v1").unwrap_or(&self.base);
                 format!("{origin}/api/tags")
             }
-            ProviderType::Embedded
-            | ProviderType::OpenAi
-            | ProviderType::OpenAiCompatible
-            | ProviderType::Anthropic => self.at("models"),
+            // Anthropic lists 20 unless asked for more.
+            ProviderType::Anthropic => self.at("models?limit=1000"),
+            ProviderType::Embedded | ProviderType::OpenAi | ProviderType::OpenAiCompatible => {
+                self.at("models")
+            }
         }
     }
 

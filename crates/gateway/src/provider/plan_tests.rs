@@ -67,7 +67,7 @@ fn addresses_are_checked_and_completed() {
 fn each_type_lists_models_at_its_own_address() {
     let table = [
         ("openai", "https://api.openai.com/v1/models"),
-        ("anthropic", "https://api.anthropic.com/v1/models"),
+        ("anthropic", "https://api.anthropic.com/v1/models?limit=1000"),
         ("ollama", "http://127.0.0.1:11434/api/tags"),
     ];
     for (kind, expected) in table {

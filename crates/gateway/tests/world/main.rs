@@ -9,6 +9,7 @@
 )]
 
 mod access;
+mod commands;
 mod controllers;
 mod faults;
 mod forward;
