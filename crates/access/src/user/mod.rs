@@ -28,6 +28,7 @@ pub(crate) use self::{
     group = "stead.dev",
     version = "v1alpha1",
     kind = "User",
+    doc = "A person who signs in with a password and works in their own projects.",
     plural = "users",
     singular = "user",
     category = "stead",
