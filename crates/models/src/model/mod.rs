@@ -27,6 +27,7 @@ pub(crate) use self::{
     group = "stead.dev",
     version = "v1alpha1",
     kind = "Model",
+    doc = "A model file that Stead fetches, verifies and keeps.",
     plural = "models",
     singular = "model",
     namespaced,
