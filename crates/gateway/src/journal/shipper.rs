@@ -22,8 +22,11 @@ use super::{
 const BATCH_ROWS: usize = 1_000;
 /// The most bytes of a batch, about.
 const BATCH_BYTES: usize = 4 << 20;
-/// How long to gather rows before they are shipped.
-const GATHER: Duration = Duration::from_millis(10);
+/// How long to gather rows before they are shipped: a lone row is soon there to be seen, and under load a batch is
+/// worth its transaction.
+const GATHER: (Duration, Duration) = (Duration::from_millis(10), Duration::from_millis(250));
+/// A batch of so many rows is a sign of load.
+const LOAD: usize = 4;
 /// How often the disk is told to keep what was written, at most.
 const SYNC_EVERY: Duration = Duration::from_secs(1);
 /// How often the place is written down, at most; shipping twice does no harm.
@@ -36,6 +39,7 @@ pub(crate) fn ship(journal: &Journal, events: Arc<dyn Events>, tasks: &Tasks) {
     let shipper = Shipper {
         position: position::load(journal.folder()),
         saved: None,
+        gather: GATHER.0,
         journal: journal.clone(),
         events,
         stop: tasks.token(),
@@ -75,6 +79,8 @@ struct Shipper {
     position: Position,
     /// What the file says, and since when.
     saved: Option<(Position, Instant)>,
+    /// How long the next rows are gathered.
+    gather: Duration,
     stop: tokio_util::sync::CancellationToken,
 }
 
@@ -125,7 +131,7 @@ impl Shipper {
         let journal = &self.journal;
         tokio::select! {
             () = journal.settled() => tokio::select! {
-                () = tokio::time::sleep(GATHER) => {}
+                () = tokio::time::sleep(self.gather) => {}
                 () = self.stop.cancelled() => {}
             },
             () = tokio::time::sleep(SAVE_EVERY), if unsaved => {}
@@ -145,6 +151,7 @@ impl Shipper {
     /// refused as invalid is halved until the row that cannot be stored stands alone; that row is left out.
     async fn deliver(&mut self, batch: Batch) -> bool {
         let count = batch.rows.len();
+        self.gather = if count < LOAD { GATHER.0 } else { GATHER.1 };
         let mut waiting = vec![batch.rows];
         let mut pause = BACKOFF.0;
         while let Some(mut rows) = waiting.pop() {
