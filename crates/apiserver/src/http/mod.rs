@@ -18,7 +18,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use serde_json::{Value, json};
-use stead_kernel::{Body, Identity};
+use stead_kernel::{Body, Credential, Error, Identity};
 
 use crate::{
     engine::{Caller, Engine},
@@ -44,6 +44,12 @@ async fn handle(engine: &Arc<Engine>, request: Request<Body>, label: &mut &'stat
     let caller = Caller {
         principal: Identity::require(request.extensions())?,
     };
+    // Here, because discovery and questions about oneself ask no authorizer.
+    if matches!(caller.principal.credential, Credential::ApiKey { .. }) {
+        return Err(Error::forbidden("an API key is good for model APIs only")
+            .hint("sign in, or use the admin token")
+            .into());
+    }
     let route = path::parse(request.uri().path());
     if let Route::Resource(path) = route {
         return resource::handle(engine, caller, path, request, label).await;
