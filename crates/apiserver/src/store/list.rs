@@ -93,7 +93,8 @@ fn changed_since(
     let oldest: u64 = connection
         .prepare_cached("SELECT coalesce(min(version), 0) FROM changes")?
         .query_row([], |row| row.get(0))?;
-    if version + 1 < oldest || version > latest {
+    // In this order: a version comes from the client, and may be the largest number there is.
+    if version > latest || version + 1 < oldest {
         return Err(StoreError::Expired);
     }
     let mut statement = connection.prepare_cached(
