@@ -102,6 +102,19 @@ pub(crate) fn owner_uids(object: &Value) -> Vec<String> {
         .collect()
 }
 
+/// Whether lists and objects are nested in the value more than so many levels deep. Looks no deeper than that.
+pub(crate) fn is_nested_deeper(value: &Value, than: usize) -> bool {
+    let inner = |value: &Value| match than.checked_sub(1) {
+        Some(less) => is_nested_deeper(value, less),
+        None => value.is_array() || value.is_object(),
+    };
+    match value {
+        Value::Array(list) => list.iter().any(inner),
+        Value::Object(map) => map.values().any(inner),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => false,
+    }
+}
+
 /// Puts the field of `from` into `to`, or takes it away there.
 pub(crate) fn copy_field(to: &mut Map<String, Value>, from: Option<&Map<String, Value>>, field: &str) {
     match from.and_then(|from| from.get(field)) {

@@ -14,6 +14,10 @@ use crate::{
     object::{self, copy_field, metadata_mut, root_mut},
 };
 
+/// How many levels deep an object may be nested. What is stored, and lists and changes of it, must be within the 128
+/// levels that readers of JSON, our own among them, put up with.
+const LEVELS: usize = 100;
+
 /// How `managedFields` come about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Tracking {
@@ -30,6 +34,10 @@ pub(super) fn clean(
     validation: FieldValidation,
     warnings: &mut Vec<String>,
 ) -> Outcome<()> {
+    if object::is_nested_deeper(body, LEVELS) {
+        let message = format!("the object is nested more than {LEVELS} levels deep");
+        return Err(Failure::bad_request(message));
+    }
     identify(target, body)?;
     target.kind.rules.normalize(body);
     let unknown: Vec<String> = target

@@ -12,6 +12,12 @@ use crate::{
 /// The largest number of operations of a JSON patch.
 const OPERATIONS: usize = 10_000;
 
+/// How deep a JSON patch may nest what it works on, in levels: far more than an object may have in the end, and few
+/// enough for every stack.
+const LEVELS: usize = 1_000;
+/// How deep what a request carries can be nested; its parser refuses more.
+const PARSED_LEVELS: usize = 128;
+
 /// How a patch is to be understood.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum PatchKind {
@@ -55,6 +61,10 @@ impl PatchKind {
                 let message = format!("a JSON patch may have at most {OPERATIONS} operations");
                 return Err(Failure::oversized(message));
             }
+            Self::Json if is_bottomless(patch) => {
+                let message = format!("a JSON patch may not nest an object more than {LEVELS} levels deep");
+                return Err(Failure::oversized(message));
+            }
             Self::Json => json_patch(old, patch),
             Self::Merge => merge_patch(old, patch),
             Self::Strategic if target.kind.strategic => strategic_merge(old, patch),
@@ -69,6 +79,54 @@ impl PatchKind {
     }
 }
 
+/// Whether a JSON patch could nest an object too deep while it is applied. It looks at paths only: each operation
+/// takes what is as deep as anything so far, and puts it where its path ends.
+fn is_bottomless(patch: &Value) -> bool {
+    let levels = |operation: &Value, field| object::top(operation, field).matches('/').count();
+    let mut deepest = PARSED_LEVELS;
+    for operation in patch.as_array().into_iter().flatten() {
+        let taken = if operation.get("from").is_some() {
+            deepest.saturating_sub(levels(operation, "from"))
+        } else {
+            PARSED_LEVELS
+        };
+        deepest = deepest.max(levels(operation, "path") + taken);
+        if deepest > LEVELS {
+            return true;
+        }
+    }
+    false
+}
+
 /// The patches that custom resources understand.
 const CUSTOM_PATCHES: &str =
     "application/json-patch+json, application/merge-patch+json, application/apply-patch+yaml";
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn only_patches_that_nest_deeper_and_deeper_are_bottomless() {
+        let moves = |count: usize, from: &str, to: &str| {
+            let one = json!({"op": "move", "from": from, "path": to});
+            Value::from(vec![one; count])
+        };
+        for (patch, bottomless) in [
+            (json!([]), false),
+            (json!([{"op": "add", "path": "/a/b", "value": 1}]), false),
+            (moves(10_000, "/spec/a", "/spec/b"), false),
+            (moves(10_000, "/spec/a/b/c", "/spec/b"), false),
+            (moves(10_000, "/spec/a", "/spec/b/c/d"), true),
+            (
+                json!([{"op": "add", "path": "/a".repeat(2_000), "value": 1}]),
+                true,
+            ),
+            (json!({"no": "list"}), false),
+        ] {
+            assert_eq!(is_bottomless(&patch), bottomless, "{:.200}", patch.to_string());
+        }
+    }
+}

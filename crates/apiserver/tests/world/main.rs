@@ -3,6 +3,7 @@
 mod access;
 mod deletion;
 mod durability;
+mod hostile;
 mod objects;
 mod support;
 mod surface;
