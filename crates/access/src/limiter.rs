@@ -52,7 +52,11 @@ impl Limiter {
         ];
         let mut entries = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         for (key, free) in &keys {
-            let wait = entries.get(key).and_then(|tries| tries.wait(*free, now));
+            let wait = entries.get_mut(key).and_then(|tries| {
+                // The clock was set back: nobody waits for it to be then again.
+                tries.last = tries.last.min(now);
+                tries.wait(*free, now)
+            });
             if let Some(wait) = wait {
                 return Err(Error::exhausted("too many failed sign-ins from here").retry_after(wait));
             }
@@ -182,6 +186,16 @@ mod tests {
         );
         limiter.succeeded("ada", PEER);
         assert_eq!(wait(&limiter, "ada", at(0)), None);
+    }
+
+    #[test]
+    fn a_clock_that_is_set_back_locks_nobody_out() {
+        let limiter = Limiter::default();
+        for _ in 0..=FREE_FOR_USER {
+            drop(limiter.attempt("ada", PEER, at(100_000)));
+        }
+        assert_eq!(wait(&limiter, "ada", at(0)), Some(Duration::from_secs(1)));
+        assert_eq!(wait(&limiter, "ada", at(1)), None);
     }
 
     #[test]
