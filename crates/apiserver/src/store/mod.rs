@@ -4,6 +4,7 @@
 //! *Invariant:* nothing here parses an object; bodies are bytes.
 
 mod error;
+mod history;
 mod list;
 mod readers;
 mod schema;
@@ -125,11 +126,13 @@ impl Store {
 
     fn open_blocking(path: &Path) -> stead_kernel::Result<Self> {
         let connection = schema::open(path)?;
-        let window = window::refill(&connection).map_err(|error| schema::describe(path, error))?;
+        let unreadable = |error| schema::describe(path, error);
+        let window = window::refill(&connection).map_err(unreadable)?;
+        let history = history::History::read(&connection).map_err(unreadable)?;
         let (window, signals) = (Arc::new(window), Arc::new(Signals::default()));
         Ok(Self {
             path: path.into(),
-            writer: Writer::start(connection, Arc::clone(&window), Arc::clone(&signals))?,
+            writer: Writer::start(connection, history, Arc::clone(&window), Arc::clone(&signals))?,
             readers: Arc::new(Readers::new(path)),
             window,
             signals,

@@ -178,6 +178,41 @@ async fn old_changes_leave_the_file_and_pages_of_then_expire() {
     store.close().await;
 }
 
+#[tokio::test]
+async fn what_a_large_object_was_does_not_fill_the_disk() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("state.db");
+    let mut store = Store::open(path.clone()).await.expect("a store");
+    let body = "x".repeat(2 << 20);
+    let mut version = store.write(create("a", &body)).await.expect("written");
+    let first = version;
+    for round in 0..2 {
+        for _ in 0..40 {
+            version = store.write(replace("a", version, &body)).await.expect("written");
+        }
+        if round == 0 {
+            store.close().await;
+            store = Store::open(path.clone()).await.expect("the same store");
+        }
+    }
+    let bytes = std::fs::metadata(&path).expect("there").len();
+    assert!(bytes < 90 << 20, "{bytes}");
+    let start = Position {
+        namespace: String::new(),
+        name: String::new(),
+    };
+    let at = |version| ListQuery {
+        resource: "things".into(),
+        namespace: None,
+        from: Some((start.clone(), version)),
+        limit: 0,
+    };
+    let old = store.list(at(first), |_| true).await;
+    assert!(matches!(old, Err(StoreError::Expired)), "{old:?}");
+    store.list(at(version - 10), |_| true).await.expect("kept");
+    store.close().await;
+}
+
 /// A step of a random history.
 #[derive(Debug, Clone)]
 enum Step {

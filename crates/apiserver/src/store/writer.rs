@@ -7,7 +7,10 @@ use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior};
 use stead_kernel::Error;
 use tokio::sync::{mpsc, oneshot};
 
-use super::{Action, Change, ChangeKind, Content, Key, Signals, StoreError, Window, Write, window::CHANGES};
+use super::{
+    Action, Change, ChangeKind, Content, Key, Signals, StoreError, Window, Write,
+    history::{self, History},
+};
 use crate::kinds::{DEFINITIONS, NAMESPACES};
 
 /// How many writes may wait; more wait for a place, and at most `PATIENCE`.
@@ -41,13 +44,14 @@ impl Writer {
     /// Starts the thread; it ends when it is told to, or when nobody can reach it any more.
     pub(super) fn start(
         connection: Connection,
+        history: History,
         window: Arc<Window>,
         signals: Arc<Signals>,
     ) -> stead_kernel::Result<Self> {
         let (commands, queue) = mpsc::channel(QUEUE);
         let state = State {
             version: window.latest(),
-            trimmed: 0,
+            history,
             connection,
             window,
             signals,
@@ -106,12 +110,20 @@ enum Outcome {
     Done,
 }
 
+impl Outcome {
+    fn change(&self) -> Option<&Arc<Change>> {
+        match self {
+            Self::Changed(change, _) => Some(change),
+            Self::Refused(_) | Self::Done => None,
+        }
+    }
+}
+
 struct State {
     connection: Connection,
     /// The version of the newest change on disk.
     version: u64,
-    /// Changes up to this version are not in the file any more.
-    trimmed: u64,
+    history: History,
     window: Arc<Window>,
     signals: Arc<Signals>,
 }
@@ -199,18 +211,21 @@ impl State {
                 }
             });
         }
-        let trimmed = trim(&transaction, version, self.trimmed)?;
+        let added: Vec<_> = outcomes
+            .iter()
+            .filter_map(Outcome::change)
+            .map(|change| history::weigh(change))
+            .collect();
+        let through = self.history.trim(&transaction, &added)?;
         transaction.commit()?;
-        (self.version, self.trimmed) = (version, trimmed);
+        self.version = version;
+        self.history.note(added, through);
         Ok(outcomes)
     }
 
     fn publish(&self, batch: Vec<(Job, Reply)>, outcomes: Vec<Outcome>) {
-        let changes = outcomes.iter().filter_map(|outcome| match outcome {
-            Outcome::Changed(change, _) => Some(Arc::clone(change)),
-            Outcome::Refused(_) | Outcome::Done => None,
-        });
-        self.window.publish(changes);
+        self.window
+            .publish(outcomes.iter().filter_map(Outcome::change).cloned());
         for ((_, reply), outcome) in batch.into_iter().zip(outcomes) {
             let answer = match outcome {
                 Outcome::Refused(error) => Err(error),
@@ -227,18 +242,6 @@ impl State {
             let _ = reply.send(answer);
         }
     }
-}
-
-/// Drops changes that are too old, a tenth of the window at a time.
-fn trim(transaction: &Transaction<'_>, version: u64, trimmed: u64) -> rusqlite::Result<u64> {
-    let keep_after = version.saturating_sub(CHANGES);
-    if keep_after < trimmed + CHANGES / 10 {
-        return Ok(trimmed);
-    }
-    transaction
-        .prepare_cached("DELETE FROM changes WHERE version <= ?1")?
-        .execute([keep_after])?;
-    Ok(keep_after)
 }
 
 /// What is stored under a key now.
