@@ -113,7 +113,10 @@ impl Engine {
         };
         let mut kept = Vec::new();
         for owner in object::owners(&object) {
-            if self.store.exists_uid(object::top(owner, "uid"))? {
+            if self
+                .store
+                .exists_owner(object::top(owner, "uid"), &key.namespace)?
+            {
                 kept.push(owner.clone());
             }
         }
@@ -171,7 +174,8 @@ impl Engine {
             return self.set_free(&target, object).await;
         }
         if finalizers.contains(&FOREGROUND) {
-            let dependents = self.store.dependents(object::uid(&object).into()).await?;
+            let owner = object::uid(&object).into();
+            let dependents = self.store.dependents(owner, &key.namespace).await?;
             return self.after(&target, object, dependents, FOREGROUND).await;
         }
         if *key.resource == *NAMESPACES {
@@ -229,7 +233,7 @@ impl Engine {
     /// Takes an owner out of its dependents' references, then lets it go.
     async fn set_free(self: &Arc<Self>, target: &Target, object: Value) -> Outcome<()> {
         let uid = object::uid(&object).to_owned();
-        for key in self.store.dependents(uid.clone()).await? {
+        for key in self.store.dependents(uid.clone(), &target.namespace).await? {
             let Some((dependent, old)) = self.found(&key)? else {
                 continue;
             };

@@ -161,30 +161,35 @@ impl Store {
             .await
     }
 
-    /// The objects that are owned by the object with this uid.
-    pub(crate) async fn dependents(&self, owner: String) -> Result<Vec<Key>, StoreError> {
+    /// The objects that are owned by the object with this uid, which is in this namespace: one of a namespace owns
+    /// nothing in others, whatever is written there.
+    pub(crate) async fn dependents(&self, owner: String, namespace: &str) -> Result<Vec<Key>, StoreError> {
         self.keys(
-            "SELECT resource, namespace, name FROM owners JOIN objects ON id = object WHERE owner = ?1",
-            vec![owner],
+            "SELECT resource, namespace, name FROM owners JOIN objects ON id = object
+             WHERE owner = ?1 AND ?2 IN ('', namespace)",
+            vec![owner, namespace.into()],
         )
         .await
     }
 
-    /// The objects that name an owner which does not exist.
+    /// The objects that name an owner which does not exist, for them.
     pub(crate) async fn with_missing_owner(&self) -> Result<Vec<Key>, StoreError> {
         self.keys(
-            "SELECT DISTINCT resource, namespace, name FROM owners JOIN objects ON id = object
-             WHERE NOT EXISTS (SELECT 1 FROM objects AS o WHERE o.uid = owner)",
+            "SELECT DISTINCT resource, namespace, name FROM owners JOIN objects AS owned ON id = object
+             WHERE NOT EXISTS (
+                SELECT 1 FROM objects AS o WHERE o.uid = owner AND o.namespace IN ('', owned.namespace)
+             )",
             Vec::new(),
         )
         .await
     }
 
-    /// Whether an object with this uid exists.
-    pub(crate) fn exists_uid(&self, uid: &str) -> Result<bool, StoreError> {
+    /// Whether an object with this uid exists that can own something in this namespace.
+    pub(crate) fn exists_owner(&self, uid: &str, namespace: &str) -> Result<bool, StoreError> {
         self.readers.with(|connection| {
-            let mut statement = connection.prepare_cached("SELECT 1 FROM objects WHERE uid = ?1")?;
-            Ok(statement.exists([uid])?)
+            let mut statement = connection
+                .prepare_cached("SELECT 1 FROM objects WHERE uid = ?1 AND namespace IN ('', ?2)")?;
+            Ok(statement.exists([uid, namespace])?)
         })
     }
 

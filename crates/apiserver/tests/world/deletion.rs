@@ -147,6 +147,45 @@ async fn what_an_object_owns_goes_before_it_in_a_foreground_deletion() {
 }
 
 #[tokio::test]
+async fn nobody_holds_or_outlives_an_owner_in_another_namespace() {
+    let world = World::new().await;
+    let space = json!({"metadata": {"name": "other"}});
+    world.post("/api/v1/namespaces", &space).await;
+    let owner = world
+        .widgets()
+        .create(&PostParams::default(), &dynamic(widget("owner")))
+        .await
+        .expect("created");
+    let stranger = json!({"metadata": {
+        "name": "stranger", "finalizers": ["example.dev/hold"], "ownerReferences": [{
+            "apiVersion": "example.dev/v1", "kind": "Widget", "name": "owner", "uid": owner.metadata.uid,
+            "blockOwnerDeletion": true,
+        }],
+    }});
+    let (status, _) = world.post("/api/v1/namespaces/other/configmaps", &stranger).await;
+    assert_eq!(status, StatusCode::CREATED);
+    let foreground = DeleteParams {
+        propagation_policy: Some(PropagationPolicy::Foreground),
+        ..DeleteParams::default()
+    };
+    world
+        .widgets()
+        .delete("owner", &foreground)
+        .await
+        .expect("marked");
+    eventually("the owner is gone", async || {
+        world.widgets().get_opt("owner").await.expect("asked").is_none()
+    })
+    .await;
+    eventually("the stranger is treated as one without an owner", async || {
+        let (_, stranger) = world.get("/api/v1/namespaces/other/configmaps/stranger").await;
+        stranger.pointer("/metadata/deletionTimestamp").is_some()
+    })
+    .await;
+    world.stop().await;
+}
+
+#[tokio::test]
 async fn orphans_stay_and_forget_their_owner() {
     let world = World::new().await;
     let (widgets, maps) = family(&world).await;
