@@ -36,6 +36,10 @@ use kinds::{NAMESPACES, Registry, core_kinds};
 use metrics::Metrics;
 use store::{Store, StoreError};
 
+/// What every request body must fit into, in bytes, as with Kubernetes: every list, watch and change of an object
+/// holds it in memory, and what is larger belongs into a file.
+const BODY_LIMIT: usize = 3 << 20;
+
 /// What a server is opened with.
 pub struct Options {
     /// The state file; made if it does not exist.
@@ -50,7 +54,7 @@ pub struct Options {
     pub clock: Arc<dyn Clock>,
     /// Background tasks.
     pub tasks: Tasks,
-    /// The largest request body, in bytes.
+    /// The largest request body, in bytes; above 3 MiB it counts as 3 MiB.
     pub body_limit: usize,
     /// The version of the program, for `/version`.
     pub version: &'static str,
@@ -86,7 +90,7 @@ impl ApiServer {
             authorizer: options.authorizer,
             clock: options.clock,
             tasks: options.tasks,
-            body_limit: options.body_limit,
+            body_limit: options.body_limit.min(BODY_LIMIT),
             version: options.version,
             admit,
             definitions: tokio::sync::Mutex::new(()),

@@ -1,13 +1,15 @@
 //! Requests that are made to do harm.
 
-use std::{fmt::Write as _, sync::Arc};
+use std::{fmt::Write as _, sync::Arc, time::Duration};
 
 use axum::http::{Request, StatusCode};
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use serde_json::{Value, json};
-use stead_kernel::{Body, Credential, Identity, Principal};
+use stead_apiserver::{ApiServer, Options};
+use stead_kernel::{Body, Credential, Identity, Principal, SystemClock, Tasks};
+use tower::ServiceExt;
 
-use crate::support::{WIDGETS, World, definition, widget};
+use crate::support::{Table, ToyVault, WIDGETS, World, definition, widget};
 
 /// A collection whose objects may hold anything.
 const OPEN: &str = "/apis/open.dev/v1/namespaces/default/boxes";
@@ -171,4 +173,37 @@ async fn forged_numbers_are_refused_and_nothing_else() {
     assert_eq!(status, StatusCode::OK, "{answer}");
     assert_eq!(answer["object"]["code"], 410, "{answer}");
     world.stop().await;
+}
+
+#[tokio::test]
+async fn a_limit_meant_for_model_requests_lets_no_huge_object_in() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let tasks = Tasks::new();
+    let server = ApiServer::open(Options {
+        path: folder.path().join("state.db"),
+        kinds: Vec::new(),
+        vault: Arc::new(ToyVault),
+        authorizer: Arc::new(Table),
+        clock: Arc::new(SystemClock),
+        tasks: tasks.clone(),
+        body_limit: usize::MAX,
+        version: "0.0.0",
+    })
+    .await
+    .expect("a server");
+    for (bytes, status) in [
+        (2 << 20, StatusCode::CREATED),
+        (4 << 20, StatusCode::PAYLOAD_TOO_LARGE),
+    ] {
+        let space = " ".repeat(bytes);
+        let body = format!(r#"{{"metadata":{{"name":"a"}}{space}}}"#);
+        let request = Request::post("/api/v1/namespaces/default/configmaps")
+            .extension(Identity::Known(Arc::new(Principal::admin())))
+            .header("content-type", "application/json");
+        let request = request.body(Body::from(body)).expect("a request");
+        let response = server.router().oneshot(request).await.expect("an answer");
+        assert_eq!(response.status(), status);
+    }
+    assert!(tasks.shutdown(Duration::from_secs(10)).await);
+    server.close().await;
 }
