@@ -1,9 +1,11 @@
 //! Reading request bodies.
 
 use axum::http::{Request, header};
-use http_body_util::{BodyExt, LengthLimitError, Limited};
 use serde_json::Value;
-use stead_kernel::Body;
+use stead_kernel::{
+    Body,
+    http::{BodyError, read_body},
+};
 
 use super::protobuf;
 use crate::failure::{Failure, Outcome};
@@ -24,15 +26,12 @@ pub(super) fn media_type<B>(request: &Request<B>) -> String {
 
 /// Reads the whole body; `TooLarge` above the limit.
 pub(super) async fn bytes(request: Request<Body>, limit: usize) -> Outcome<bytes::Bytes> {
-    let collected = Limited::new(request.into_body(), limit).collect().await;
-    collected
-        .map(http_body_util::Collected::to_bytes)
-        .map_err(|error| {
-            if error.downcast_ref::<LengthLimitError>().is_some() {
-                Failure::too_large(limit)
-            } else {
-                Failure::bad_request("the body broke off")
-            }
+    let (parts, body) = request.into_parts();
+    read_body(&parts.headers, body, limit)
+        .await
+        .map_err(|error| match error {
+            BodyError::TooLarge => Failure::too_large(limit),
+            BodyError::Incomplete => Failure::bad_request("the body broke off"),
         })
 }
 

@@ -8,8 +8,11 @@ use axum::{
 };
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header, request::Parts};
-use http_body_util::{BodyExt, LengthLimitError, Limited};
-use stead_kernel::{Body, ports::events::RequestRow};
+use stead_kernel::{
+    Body,
+    http::{BodyError, read_body},
+    ports::events::RequestRow,
+};
 
 use super::{caller::Caller, error::ApiError};
 use crate::{
@@ -79,16 +82,11 @@ async fn read(gateway: &Gateway, parts: &Parts, body: Body) -> Result<Bytes, Api
             format!("the body is larger than {limit} bytes, the limit of this server"),
         )
     };
-    let announced = parts.headers.get(header::CONTENT_LENGTH);
-    let announced = announced.and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
-    if announced.is_some_and(|length| length > u64::try_from(limit).unwrap_or(u64::MAX)) {
-        return Err(too_large());
-    }
-    let read = tokio::time::timeout(UPLOAD_LIMIT, Limited::new(body, limit).collect()).await;
+    let read = tokio::time::timeout(UPLOAD_LIMIT, read_body(&parts.headers, body, limit)).await;
     match read {
-        Ok(Ok(collected)) => Ok(collected.to_bytes()),
-        Ok(Err(error)) if error.is::<LengthLimitError>() => Err(too_large()),
-        Ok(Err(_)) => Err(ApiError::invalid(
+        Ok(Ok(bytes)) => Ok(bytes),
+        Ok(Err(BodyError::TooLarge)) => Err(too_large()),
+        Ok(Err(BodyError::Incomplete)) => Err(ApiError::invalid(
             "incomplete_body",
             "the body ended before it was complete",
         )),

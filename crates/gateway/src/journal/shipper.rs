@@ -115,6 +115,8 @@ impl Shipper {
             Ok(batch) if batch.after == self.position => Some(false),
             Ok(batch) => {
                 let more = batch.more;
+                let loaded = batch.rows.len() >= LOAD;
+                self.gather = if loaded { GATHER.1 } else { GATHER.0 };
                 self.deliver(batch).await.then_some(more)
             }
             Err(error) => {
@@ -151,10 +153,9 @@ impl Shipper {
     /// refused as invalid is halved until the row that cannot be stored stands alone; that row is left out.
     async fn deliver(&mut self, batch: Batch) -> bool {
         let count = batch.rows.len();
-        self.gather = if count < LOAD { GATHER.0 } else { GATHER.1 };
         let mut waiting = vec![batch.rows];
         let mut pause = BACKOFF.0;
-        while let Some(mut rows) = waiting.pop() {
+        while let Some(rows) = waiting.pop() {
             if rows.is_empty() {
                 continue;
             }
@@ -163,15 +164,7 @@ impl Shipper {
                 continue;
             };
             if error.reason() == Reason::Invalid {
-                if rows.len() > 1 {
-                    let later = rows.split_off(rows.len() / 2);
-                    waiting.extend([later, rows]);
-                } else {
-                    tracing::error!(
-                        error = error.full_message(),
-                        "the event store refused a usage row"
-                    );
-                }
+                waiting.extend(halve(rows, &error));
                 continue;
             }
             waiting.push(rows);
@@ -260,4 +253,16 @@ fn read(journal: &Journal, from: Position) -> io::Result<Batch> {
         }
     }
     Ok(batch)
+}
+/// Two halves of what was refused; a row that stands alone is left out.
+fn halve(mut rows: Vec<Event>, error: &Error) -> Vec<Vec<Event>> {
+    if rows.len() == 1 {
+        tracing::error!(
+            error = error.full_message(),
+            "the event store refused a usage row"
+        );
+        return Vec::new();
+    }
+    let later = rows.split_off(rows.len() / 2);
+    vec![later, rows]
 }
