@@ -20,6 +20,8 @@ use crate::{
 const MAGIC: &[u8; 4] = b"GGUF";
 /// After so many bytes the file is synced, so that an unpinned file can be trusted so far after a power failure.
 const SYNC_EVERY: u64 = 32 << 20;
+/// What a download leaves free on the disk, so that the state, the journal and events can still be written.
+const RESERVE: u64 = 256 << 20;
 /// How much is read at once when what is there is hashed again.
 const CHUNK: usize = 1 << 20;
 
@@ -128,6 +130,8 @@ impl Partial {
             return self.restart_now();
         }
         self.file.set_len(trusted).map_err(here)?;
+        // The notes may be of a file that is gone: what is not there is not on the disk.
+        self.notes.synced = self.notes.synced.min(trusted);
         self.file.seek(SeekFrom::Start(0)).map_err(here)?;
         let mut buffer = vec![0; CHUNK];
         loop {
@@ -197,29 +201,14 @@ impl Partial {
         fs::rename(&fresh, self.folder.join(format!("{}.json", self.stem))).map_err(here)
     }
 
+    /// Whether the rest fits on the disk; of a file whose size nobody told, whether there is any room at all.
     fn need_space(&self) -> Result<(), Failure> {
-        let Some(total) = self.notes.total else {
-            return Ok(());
-        };
         let Ok(disk) = rustix::fs::fstatvfs(&self.file) else {
             return Ok(());
         };
-        let (needed, free) = (
-            total.saturating_sub(self.length),
-            disk.f_bavail.saturating_mul(disk.f_frsize),
-        );
-        if needed <= free {
-            return Ok(());
-        }
-        let megabytes = |bytes: u64| bytes.div_ceil(1_000_000);
-        Err(Failure::Here(
-            Error::exhausted(format!(
-                "the disk of the data folder has {} MB free, and {} MB are still needed",
-                megabytes(free),
-                megabytes(needed)
-            ))
-            .hint("make space; what was fetched so far is kept and the rest is fetched then"),
-        ))
+        let total = self.notes.total.unwrap_or(self.length);
+        let free = disk.f_bavail.saturating_mul(disk.f_frsize);
+        fits(total.saturating_sub(self.length), free).map_err(Failure::Here)
     }
 
     /// Appends bytes; the first ones must be a GGUF file's.
@@ -256,7 +245,8 @@ impl Partial {
     fn sync(&mut self) -> Result<(), Failure> {
         self.file.sync_data().map_err(here)?;
         self.notes.synced = self.length;
-        self.save_notes()
+        self.save_notes()?;
+        self.need_space()
     }
 
     /// Appends all that a reader gives; blocks.
@@ -332,6 +322,22 @@ impl Partial {
     }
 }
 
+/// Refuses what would take the disk's last bytes; both in bytes.
+fn fits(needed: u64, free: u64) -> Result<(), Error> {
+    let usable = free.saturating_sub(RESERVE);
+    if needed <= usable && usable > 0 {
+        return Ok(());
+    }
+    let megabytes = |bytes: u64| bytes.div_ceil(1_000_000);
+    Err(Error::exhausted(format!(
+        "the disk of the data folder has {} MB free, of which {} MB stay free, and {} MB are still needed",
+        megabytes(free),
+        megabytes(RESERVE),
+        megabytes(needed)
+    ))
+    .hint("make space; what was fetched so far is kept and the rest is fetched then"))
+}
+
 fn not_a_model(bytes: &[u8]) -> Error {
     let text = String::from_utf8_lossy(bytes.get(..bytes.len().min(512)).unwrap_or_default()).to_lowercase();
     let page = text.trim_start().starts_with("<!doctype html") || text.trim_start().starts_with("<html");
@@ -358,5 +364,51 @@ where
         Err(error) => Err(Failure::Here(
             Error::internal("a thread for files ended early").because(error),
         )),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use stead_kernel::Reason;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn notes_about_a_file_that_is_gone_count_for_nothing() {
+        let folder = tempfile::tempdir().unwrap();
+        let source: Source = "https://models.example/a.gguf".parse().unwrap();
+        let notes = Notes {
+            total: Some(1_000),
+            synced: 900,
+            ..Notes::default()
+        };
+        let path = folder.path().join(format!("{}.json", stem(&source)));
+        fs::write(path, serde_json::to_vec(&notes).unwrap()).unwrap();
+        let partial = Partial::open(folder.path(), &source, Some("pin")).await;
+        let Ok(partial) = partial else {
+            panic!("not opened")
+        };
+        assert_eq!((partial.position(), partial.notes.synced), (0, 0));
+        let Ok(partial) = partial.append(b"GGUF and more".to_vec()).await else {
+            panic!("not appended")
+        };
+        assert_eq!(partial.position(), 13);
+    }
+
+    #[test]
+    fn a_download_leaves_room_for_everything_else() {
+        for (needed, free, enough) in [
+            (0, RESERVE + 1, true),
+            (1_000, RESERVE + 1_000, true),
+            (1_001, RESERVE + 1_000, false),
+            // Of a size that nobody told.
+            (0, RESERVE, false),
+            (0, 0, false),
+            (u64::MAX, u64::MAX, false),
+        ] {
+            let refusal = fits(needed, free).err().map(|error| error.reason());
+            assert_eq!(refusal.is_none(), enough, "{needed} {free}");
+            assert!(refusal.is_none_or(|reason| reason == Reason::Exhausted));
+        }
     }
 }
