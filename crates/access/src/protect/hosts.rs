@@ -27,7 +27,7 @@ impl Hosts {
             any_address: listen.ip().is_unspecified(),
         };
         for host in configured {
-            let host = name_of(host);
+            let host = name_of(host).unwrap_or(host);
             match host.parse::<IpAddr>() {
                 Ok(address) => hosts.addresses.push(address.to_canonical()),
                 Err(_) => hosts.names.push(host.to_ascii_lowercase()),
@@ -41,10 +41,18 @@ impl Hosts {
         let Some(authority) = authority_of(parts) else {
             return Err(Error::forbidden("the request names no host").hint("send a Host header"));
         };
+        // Who looks at another one than we do would see a request for another server (RFC 9112, section 3.2).
+        if parts.headers.get_all(header::HOST).iter().nth(1).is_some() {
+            return Err(Error::forbidden("the request names several hosts").hint("send one Host header"));
+        }
         if self.contains(authority) {
             return Ok(());
         }
-        let shown: String = name_of(authority).chars().take(SHOWN).collect();
+        let shown: String = name_of(authority)
+            .unwrap_or(authority)
+            .chars()
+            .take(SHOWN)
+            .collect();
         Err(
             Error::forbidden(format!("{shown:?} is not a name of this server"))
                 .hint("an admin can add it to `hosts` in the configuration"),
@@ -58,7 +66,9 @@ impl Hosts {
 
     /// Whether `name` or `name:port` is this server.
     pub(super) fn contains(&self, authority: &str) -> bool {
-        let name = name_of(authority);
+        let Some(name) = name_of(authority) else {
+            return false;
+        };
         if let Ok(address) = name.parse::<IpAddr>() {
             let address = address.to_canonical();
             return self.any_address || address.is_loopback() || self.addresses.contains(&address);
@@ -84,17 +94,23 @@ fn is_localhost(name: &str) -> bool {
     end.eq_ignore_ascii_case(LOCAL) && (before.is_empty() || before.ends_with('.'))
 }
 
-/// The host without port, brackets and final dot.
-fn name_of(authority: &str) -> &str {
-    if let Some(rest) = authority.strip_prefix('[') {
-        return rest.split_once(']').map_or(rest, |(name, _)| name);
-    }
-    let name = match authority.split_once(':') {
-        // More colons are an IPv6 address as it stands in a configuration.
-        Some((name, port)) if !port.contains(':') => name,
-        _ => authority,
+/// The host without port, brackets and final dot; `None` when it is no host and port: what comes before a colon must
+/// not hide what comes after it (`localhost:80@elsewhere`).
+fn name_of(authority: &str) -> Option<&str> {
+    let is_end = |text: &str| {
+        let port = text.strip_prefix(':');
+        text.is_empty() || port.is_some_and(|port| port.bytes().all(|byte| byte.is_ascii_digit()))
     };
-    name.strip_suffix('.').unwrap_or(name)
+    if let Some(rest) = authority.strip_prefix('[') {
+        let (name, end) = rest.split_once(']')?;
+        return is_end(end).then_some(name);
+    }
+    let (name, end) = match authority.find(':') {
+        // More colons are an IPv6 address as it stands in a configuration.
+        Some(at) if authority.rfind(':') == Some(at) => authority.split_at(at),
+        _ => (authority, ""),
+    };
+    is_end(end).then(|| name.strip_suffix('.').unwrap_or(name))
 }
 
 #[cfg(test)]
@@ -144,10 +160,27 @@ mod tests {
             ("", false),
             (":80", false),
             ("[", false),
+            ("localhost:", true),
+            ("localhost:80@evil.example", false),
+            ("localhost@evil.example", false),
+            ("localhost:80 evil.example", false),
+            ("[::1].evil.example", false),
+            ("[::1]evil.example", false),
+            ("[::1]:80@evil.example", false),
             ("é", false),
         ] {
             assert_eq!(local.contains(authority), own, "{authority}");
         }
+    }
+
+    #[test]
+    fn a_request_that_names_two_hosts_is_refused() {
+        let request = ::http::Request::get("/")
+            .header(header::HOST, "localhost")
+            .header(header::HOST, "evil.example");
+        let (parts, ()) = request.body(()).expect("a request").into_parts();
+        let error = hosts("127.0.0.1:7832").check(&parts).expect_err("two hosts");
+        assert_eq!(error.message(), "the request names several hosts");
     }
 
     #[test]
