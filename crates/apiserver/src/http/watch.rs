@@ -1,6 +1,8 @@
 //! Watches: what is, then what happens, as a stream of JSON lines.
 //!
 //! *Invariant:* a watch sends each change after its cursor once and in order, or ends with `410 Gone`.
+//!
+//! *Invariant:* a watch holds a bounded number of lines, however slowly they are read.
 
 use std::{collections::VecDeque, convert::Infallible, sync::Arc, time::Duration};
 
@@ -30,7 +32,7 @@ use crate::{
     store::{Change, ChangeKind},
 };
 
-/// How many changes are taken from the window at a time.
+/// How many objects are listed, and how many changes are taken from the window, at a time.
 const CHUNK: usize = 100;
 /// How often an idle watch tells how far it is.
 const BOOKMARKS: Duration = Duration::from_mins(1);
@@ -60,6 +62,8 @@ struct Follow {
     engine: Arc<Engine>,
     request: WatchRequest,
     cursor: u64,
+    /// Where the list of what is now goes on, until it has ended.
+    page: Option<String>,
     latest: Receiver<u64>,
     /// Lines that are ready.
     queue: VecDeque<Bytes>,
@@ -81,6 +85,7 @@ pub(super) async fn start(engine: Arc<Engine>, request: WatchRequest) -> Outcome
     let now = Instant::now();
     let mut follow = Follow {
         cursor: 0,
+        page: None,
         latest: engine.store.window().subscribe(),
         queue: VecDeque::new(),
         deadline: now + limit,
@@ -108,19 +113,7 @@ impl Follow {
         let from = self.request.from.clone();
         let current = matches!(from.as_str(), "" | "0");
         if current || self.request.initial {
-            let options = ListOptions {
-                selectors: self.request.selectors.clone(),
-                ..ListOptions::default()
-            };
-            let listed = self.engine.list(&self.request.target, options).await?;
-            self.cursor = listed.version;
-            for object in &listed.items {
-                self.push("ADDED", object);
-            }
-            if self.request.initial && self.request.bookmarks {
-                self.bookmark(true);
-            }
-            return Ok(());
+            return self.list(String::new()).await;
         }
         self.cursor = from
             .parse()
@@ -136,6 +129,26 @@ impl Follow {
         Ok(())
     }
 
+    /// Takes a page of what is now; every page shows the state that the first one showed.
+    async fn list(&mut self, page: String) -> Outcome<()> {
+        let options = ListOptions {
+            selectors: self.request.selectors.clone(),
+            limit: CHUNK,
+            page,
+            ..ListOptions::default()
+        };
+        let listed = self.engine.list(&self.request.target, options).await?;
+        self.cursor = listed.version;
+        for object in &listed.items {
+            self.push("ADDED", object);
+        }
+        self.page = Some(listed.next).filter(|next| !next.is_empty());
+        if self.page.is_none() && self.request.initial && self.request.bookmarks {
+            self.bookmark(true);
+        }
+        Ok(())
+    }
+
     async fn next(&mut self) -> Option<Bytes> {
         loop {
             if let Some(line) = self.queue.pop_front() {
@@ -143,6 +156,12 @@ impl Follow {
             }
             if self.ended {
                 return None;
+            }
+            if let Some(page) = self.page.take() {
+                if let Err(failure) = self.list(page).await {
+                    self.fail(&failure);
+                }
+                continue;
             }
             self.latest.mark_unchanged();
             if !self.take() {

@@ -285,3 +285,42 @@ async fn a_table_watch_tells_its_columns_once() {
     assert_eq!(lines[0]["object"]["rows"][0]["cells"], json!(["a", "blue"]));
     world.stop().await;
 }
+
+#[tokio::test]
+async fn a_watch_of_many_objects_tells_one_state_and_then_what_happened() {
+    let world = World::new().await;
+    let widgets = world.widgets();
+    let names: Vec<String> = (0..250).map(|number| format!("w{number:03}")).collect();
+    for name in &names {
+        widgets
+            .create(&PostParams::default(), &dynamic(widget(name)))
+            .await
+            .expect("created");
+    }
+    let mut events = pin!(
+        widgets
+            .watch(&WatchParams::default().initial_events(), "")
+            .await
+            .expect("a watch")
+    );
+    let mut told = vec![next(&mut events).await];
+    // While most of the list is not read yet.
+    widgets
+        .delete("w240", &DeleteParams::default())
+        .await
+        .expect("deleted");
+    change(&world, "w001", "green").await;
+    widgets
+        .create(&PostParams::default(), &dynamic(widget("w2405")))
+        .await
+        .expect("created");
+    for _ in 1..names.len() {
+        told.push(next(&mut events).await);
+    }
+    let all: Vec<String> = names.iter().map(|name| format!("added {name}")).collect();
+    assert_eq!(told, all);
+    for expected in ["bookmark", "deleted w240", "modified w001", "added w2405"] {
+        assert_eq!(next(&mut events).await, expected);
+    }
+    world.stop().await;
+}
