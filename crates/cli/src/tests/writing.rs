@@ -296,6 +296,25 @@ fn an_edit_that_is_given_up_is_kept() {
 }
 
 #[test]
+fn an_edit_that_changes_only_the_remarks_is_given_up() {
+    let world = World::new();
+    world.run_reading(&["apply", "-f", "-"], PROVIDER).ok();
+    let script = format!(
+        "echo round >> {0}; [ $(wc -l < {0}) -lt 5 ] || exit 9; sed -i 's/^# refused/# again refused/; s/type: openai/tpe: openai/' \"$1\"",
+        world.path("rounds").display()
+    );
+    let ended = edit(&world, &script, &["provider", "a"]);
+    assert_eq!(ended.code, 1, "{ended:?}");
+    let (_, kept) = ended.stderr.rsplit_once("it is kept in ").unwrap();
+    assert!(
+        std::fs::read_to_string(kept.trim())
+            .unwrap()
+            .contains("tpe: openai")
+    );
+    std::fs::remove_file(kept.trim()).unwrap();
+}
+
+#[test]
 fn an_edit_steps_around_changes_of_others_elsewhere() {
     let world = World::new();
     world.run_reading(&["apply", "-f", "-"], PROVIDER).ok();

@@ -106,7 +106,9 @@ impl Edit<'_> {
             if own.trim().is_empty() {
                 return Ok(false);
             }
-            if edited == shown {
+            // Remarks are the program's own: who changes only these has changed nothing; who deletes them agrees.
+            let agreed = shown.starts_with('#') && !edited.starts_with('#');
+            if own == without_remarks(&shown) && !agreed {
                 // Nothing typed is lost when an edit was refused and is given up.
                 return if refused {
                     Err(kept(draft, &remark))
