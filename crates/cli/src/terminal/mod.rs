@@ -138,6 +138,10 @@ impl Terminal for Screen {
         self.tell(&format!("{}\n", report::printable(text)));
     }
 
+    fn aside(&self, text: &str) {
+        self.tell(&format!("\x1b[2m{}\x1b[0m\n", report::printable(text)));
+    }
+
     fn progress(&self, label: &str, total: Option<u64>) -> Box<dyn ProgressBar> {
         if !self.lively {
             self.note(label);

@@ -31,7 +31,7 @@ impl Bar {
 
 fn style(sized: bool) -> ProgressStyle {
     let template = if sized {
-        "{prefix} {bar:24} {bytes}/{total_bytes} {bytes_per_sec} {eta} {wide_msg}"
+        "{prefix} {bar:24} {decimal_bytes}/{decimal_total_bytes} {decimal_bytes_per_sec} {eta} {wide_msg}"
     } else {
         "{spinner} {prefix} {wide_msg}"
     };
