@@ -30,6 +30,8 @@ pub(super) struct Answer {
     pub(super) first_token: Option<Duration>,
     /// Until the end.
     pub(super) duration: Duration,
+    /// Pieces of text that came; about as many as tokens.
+    pieces: u64,
 }
 
 impl Answer {
@@ -61,6 +63,10 @@ impl Answer {
         let mut parts = Vec::new();
         if let (Some(input), Some(output)) = (tokens("prompt_tokens"), tokens("completion_tokens")) {
             parts.push(format!("{input} tokens in, {output} out"));
+        } else if self.pieces > 0 {
+            // An answer that was stopped, or a server that does not count.
+            let plural = if self.pieces == 1 { "" } else { "s" };
+            parts.push(format!("about {} token{plural} out", self.pieces));
         }
         if let Some(first) = self.first_token {
             parts.push(format!("first after {:.2} s", first.as_secs_f64()));
@@ -102,6 +108,7 @@ impl Answer {
             return Ok(());
         }
         self.first_token.get_or_insert_with(|| began.elapsed());
+        self.pieces += 1;
         self.text.push_str(text);
         show(text)
     }
@@ -114,7 +121,8 @@ fn speed(output: u64, time: Duration) -> Option<String> {
     (following > 0 && seconds > 0.0).then(|| format!("{:.1} tokens/s", f64::from(following) / seconds))
 }
 
-/// Asks, and shows the answer as it comes. What came before a fault or an interruption stays in `answer`.
+/// Asks, and shows the answer as it comes. What came before a fault or an interruption stays in `answer`, with the
+/// time until then.
 pub(super) async fn stream(
     session: &Session,
     model: &str,
@@ -123,9 +131,20 @@ pub(super) async fn stream(
     show: &(dyn Fn(&str) -> Result<()> + Send + Sync),
 ) -> Result<()> {
     let began = Instant::now();
-    let result = exchange(session, model, messages, answer, began, show).await;
-    answer.duration = began.elapsed();
-    result
+    let timed = Timed { answer, began };
+    exchange(session, model, messages, timed.answer, began, show).await
+}
+
+/// Notes how long an answer took when it ends, also by being dropped.
+struct Timed<'a> {
+    answer: &'a mut Answer,
+    began: Instant,
+}
+
+impl Drop for Timed<'_> {
+    fn drop(&mut self) {
+        self.answer.duration = self.began.elapsed();
+    }
 }
 
 async fn exchange(
@@ -180,13 +199,35 @@ fn request(session: &Session, model: &str, messages: &[Value]) -> Result<Request
     let body = json!({
         "model": model, "messages": messages, "stream": true, "stream_options": {"include_usage": true},
     });
-    Request::builder()
+    let request = Request::builder()
         .method(Method::POST)
         .uri("/v1/chat/completions")
-        .header(header::CONTENT_TYPE, "application/json")
+        .header(header::CONTENT_TYPE, "application/json");
+    in_project(session, request, Body::from(body.to_string()))
+}
+
+/// The model APIs ask in a project, too.
+fn in_project(session: &Session, request: http::request::Builder, body: Body) -> Result<Request<Body>> {
+    request
         .header("x-stead-project", &session.project)
-        .body(Body::from(body.to_string()))
+        .body(body)
         .map_err(|error| Error::invalid("the project's name cannot be sent").because(error))
+}
+
+/// What the model APIs say at a path, asked in the session's project.
+///
+/// # Errors
+/// What the server said; `Unavailable` for an answer that is none.
+pub(super) async fn look_up(session: &Session, path: &str) -> Result<Value> {
+    let request = in_project(session, Request::get(path), Body::empty())?;
+    let response = session.server.send(request).await?;
+    let status = response.status();
+    if !status.is_success() {
+        return Err(refusal(status, response.into_body()).await);
+    }
+    let whole = collect(response.into_body(), WHOLE_LIMIT).await?;
+    serde_json::from_slice(&whole)
+        .map_err(|error| Error::unavailable("the answer is not understood").because(error))
 }
 
 async fn collect(body: Body, limit: usize) -> Result<Bytes> {

@@ -9,7 +9,7 @@ use stead_kernel::{
 use super::{
     DEFAULT_MODEL,
     answer::{self, Answer},
-    history::{History, Past},
+    history::{History, Past, encode},
     whole,
 };
 use crate::threads::{Role, Thread};
@@ -77,7 +77,11 @@ impl Conversation {
     }
 
     /// Talks with another model from now on.
+    ///
+    /// # Errors
+    /// `NotFound` when there is no such model.
     pub(super) async fn set_model(&mut self, model: &str) -> Result<()> {
+        answer::look_up(&self.session, &format!("/v1/models/{}", encode(model))).await?;
         model.clone_into(&mut self.model);
         if let Some(thread) = &self.thread {
             self.history.set_model(&thread.id, model).await?;
@@ -94,7 +98,7 @@ impl Conversation {
     ///
     /// # Errors
     /// What the server said. A question without any answer is forgotten here; on the server it is a branch that
-    /// nothing follows.
+    /// nothing follows, or gone with the conversation that it was to begin.
     pub(super) async fn ask(&mut self, question: &str) -> Result<()> {
         let before = (self.said.len(), self.leaf.clone());
         self.say(json!({"role": "user", "content": question})).await;
@@ -103,6 +107,7 @@ impl Conversation {
         if answer.text.is_empty() && result.is_err() {
             self.said.truncate(before.0);
             self.leaf = before.1;
+            self.forget_beginning().await;
             return result.map(drop);
         }
         let finish = match &result {
@@ -118,6 +123,17 @@ impl Conversation {
             .await;
         self.show_end(&answer, matches!(result, Ok(End::Interrupted)), message)?;
         result.map(drop)
+    }
+
+    /// Removes a conversation in which nothing was said yet.
+    async fn forget_beginning(&mut self) {
+        if !self.said.is_empty() {
+            return;
+        }
+        if let Some(thread) = self.thread.take() {
+            // One that stays is an empty line in a list.
+            let _ = self.history.remove(&thread.id).await;
+        }
     }
 
     async fn receive(&self, answer: &mut Answer) -> Result<End> {

@@ -115,6 +115,16 @@ impl History {
         .await
     }
 
+    /// Removes a thread with its messages.
+    pub(super) async fn remove(&self, thread: &str) -> Result<()> {
+        let path = format!(
+            "/api/threads/{}?project={}",
+            encode(thread),
+            encode(&self.project)
+        );
+        self.server.json(Method::DELETE, &path, None).await.map(drop)
+    }
+
     /// Notes which model the thread is held with.
     pub(super) async fn set_model(&self, thread: &str, model: &str) -> Result<Thread> {
         self.call(
@@ -145,7 +155,7 @@ fn chain(all: Vec<Message>, leaf: Option<&str>) -> Vec<Message> {
 }
 
 /// Text as a part of a path or query: everything but unreserved characters percent-encoded (RFC 3986, 2.3).
-fn encode(text: &str) -> String {
+pub(super) fn encode(text: &str) -> String {
     use std::fmt::Write as _;
     text.bytes().fold(String::new(), |mut encoded, byte| {
         if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {

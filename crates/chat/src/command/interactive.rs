@@ -1,13 +1,12 @@
 //! The loop of questions and answers, and the commands within it.
 
-use http::Method;
 use serde_json::Value;
 use stead_kernel::{
     Error, Result,
     command::{Column, View},
 };
 
-use super::conversation::Conversation;
+use super::{answer, conversation::Conversation};
 
 /// What the person sees before each question.
 const PROMPT: &str = "> ";
@@ -91,11 +90,7 @@ async fn command(conversation: &mut Conversation, line: &str) -> Result<()> {
 }
 
 async fn list_models(conversation: &Conversation) -> Result<()> {
-    let list = conversation
-        .session
-        .server
-        .json(Method::GET, "/v1/models", None)
-        .await?;
+    let list = answer::look_up(&conversation.session, "/v1/models").await?;
     let models = list
         .get("data")
         .and_then(Value::as_array)
@@ -118,7 +113,7 @@ async fn list_threads(conversation: &Conversation) -> Result<()> {
             thread.id.clone(),
             thread.title.clone(),
             thread.model.clone(),
-            thread.updated.strftime("%Y-%m-%d %H:%M").to_string(),
+            thread.updated.strftime("%Y-%m-%dT%H:%MZ").to_string(),
         ]
     });
     conversation.session.terminal.print(&View {

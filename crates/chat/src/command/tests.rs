@@ -8,7 +8,7 @@ use std::{
 
 use axum::{
     Router,
-    extract::{Request, State},
+    extract::{Path, Request, State},
     response::Response,
     routing::{get, post},
 };
@@ -88,6 +88,20 @@ async fn complete(State(model): State<Model>, request: Request) -> Response {
         .unwrap()
 }
 
+async fn one_model(Path(id): Path<String>) -> Response {
+    let (status, body) = match id.as_str() {
+        "chat" | "other" => (200, json!({"id": id})),
+        _ => (
+            404,
+            json!({"error": {"message": format!("there is no model {id}")}}),
+        ),
+    };
+    Response::builder()
+        .status(status)
+        .body(Body::from(body.to_string()))
+        .unwrap()
+}
+
 #[derive(Default)]
 struct Room {
     ports: FakePorts,
@@ -113,7 +127,8 @@ impl Room {
         let v1 = Router::new()
             .route("/v1/chat/completions", post(complete))
             .with_state(self.model.clone())
-            .route("/v1/models", models);
+            .route("/v1/models", models)
+            .route("/v1/models/{id}", get(one_model));
         let router = v1.merge(crate::threads::routes(&self.ports.ports()));
         let person = if interactive {
             FakeTerminal::person(lines)
@@ -223,7 +238,11 @@ async fn ctrl_c_stops_an_answer_and_keeps_what_there_is_of_it() {
             ("user", "go on")
         ])
     );
-    assert!(person.notes().iter().any(|note| note.contains("stopped")));
+    let notes = person.notes().join("\n");
+    assert!(
+        notes.contains("stopped · about 1 token out") && notes.contains(" · 60.00 s"),
+        "{notes}"
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -261,6 +280,12 @@ async fn a_question_that_failed_is_left_out_of_what_follows() {
     assert_eq!(room.asked(), said(&expected));
     let (result, _) = room.chat(&["e"], Format::Table, true, &[]).await;
     assert_eq!(result.unwrap_err().reason(), Reason::Exhausted);
+    let (_, person) = room.chat(&[], Format::Table, true, &["/threads"]).await;
+    assert_eq!(
+        person.printed()[0].rows.len(),
+        1,
+        "a conversation that had no answer is not kept"
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -269,6 +294,7 @@ async fn commands_change_the_model_and_the_conversation() {
     let lines = [
         "first",
         "/model",
+        "/model nobody",
         "/model other",
         "/new",
         "second",
@@ -286,6 +312,7 @@ async fn commands_change_the_model_and_the_conversation() {
     for told in [
         "* chat",
         "  other",
+        "there is no model nobody",
         "talking with other",
         "/threads",
         "no command /dance",
