@@ -5,9 +5,9 @@ use std::fmt::Write as _;
 use serde_json::Value;
 use stead_kernel::{Timestamp, ports::NanoUsd};
 
-/// `2026-11-21 12:00:03Z`
+/// `2026-11-21T12:00:03Z`, as `--since` takes it
 pub(super) fn time(time: Timestamp) -> String {
-    time.strftime("%Y-%m-%d %H:%M:%SZ").to_string()
+    time.strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
 }
 
 /// `412ms`, `3.2s`, `2m05s`

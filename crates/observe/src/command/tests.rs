@@ -131,14 +131,14 @@ async fn requests_are_listed_by_project_and_in_all() {
         own,
         [
             "TIME | ID | MODEL | PROVIDER | IN | OUT | FIRST | DURATION | COST | STATUS | ERROR",
-            "2025-12-31 23:00:00Z | r1 | chat | far | 12 | 3 | 250ms | 1.5s | $0.0000025 | ok | ",
+            "2025-12-31T23:00:00Z | r1 | chat | far | 12 | 3 | 250ms | 1.5s | $0.0000025 | ok | ",
         ]
     );
     let terminal = stead(&trace(), "list -A --limit 1", Format::Table).await.unwrap();
     let all = table(&terminal.printed()[0]);
     assert_eq!(
         all.last().unwrap(),
-        "2025-12-31 23:30:00Z | r2 | chat | far | 12 | 3 | - | 1.5s | - | error 502 | far broke the stream | research"
+        "2025-12-31T23:30:00Z | r2 | chat | far | 12 | 3 | - | 1.5s | - | error 502 | far broke the stream | research"
     );
     assert_eq!(
         terminal.notes(),
@@ -166,7 +166,7 @@ async fn one_request_is_a_page_to_read() {
         "\
 Request       r1
 Trace         4bf92f3577b34da6a3ce929d0e0e4736
-Time          2025-12-31 23:00:00Z
+Time          2025-12-31T23:00:00Z
 Status        ok (HTTP 200)
 Project       default
 User          ada
