@@ -7,6 +7,7 @@ mod blobs;
 mod commands;
 mod fetch;
 mod model;
+mod size;
 mod source;
 
 use serde_json::Value;

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use kube::{
-    Api, Client,
+    Api, Client, ResourceExt as _,
     api::{Patch, PatchParams},
 };
 use serde_json::json;
@@ -14,10 +14,11 @@ use stead_kernel::{
     steps::{StepState, StepStatus},
 };
 
-use super::{human_size, not_found};
+use super::not_found;
 use crate::{
     Model, ModelStatus,
     model::{FETCH_FAILED, RETRY},
+    size::human_size,
 };
 
 /// How often the Model is looked at.
@@ -53,10 +54,7 @@ pub(super) async fn follow_to_end(
         match stage(&model, &status, asked.as_deref()) {
             Stage::Ready => {
                 drop(bar);
-                terminal.note(&format!(
-                    "{name} is here: {}",
-                    human_size(status.size.unwrap_or(0))
-                ));
+                terminal.note(&arrival(&model, &status));
                 return Ok(model);
             }
             Stage::FailedBefore => asked = Some(ask_again(&api, name).await?),
@@ -67,6 +65,17 @@ pub(super) async fn follow_to_end(
         }
         tokio::time::sleep(LOOK).await;
     }
+}
+
+/// `m is here: 98.3 MB`, with the source when it was not the first.
+fn arrival(model: &Model, status: &ModelStatus) -> String {
+    let size = human_size(status.size.unwrap_or(0));
+    let other = status
+        .source
+        .as_ref()
+        .filter(|source| model.spec.sources.first() != Some(source));
+    let source = other.map(|source| format!(", from {source}")).unwrap_or_default();
+    format!("{} is here: {size}{source}", model.name_any())
 }
 
 #[derive(Debug, PartialEq, Eq)]

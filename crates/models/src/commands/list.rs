@@ -8,8 +8,8 @@ use stead_kernel::{
     steps::StepState,
 };
 
-use super::{api, human_size};
-use crate::{Model, ModelStatus};
+use super::api;
+use crate::{Model, ModelStatus, size::human_size};
 
 pub(super) fn spec() -> clap::Command {
     clap::Command::new("list")
@@ -39,9 +39,12 @@ pub(super) async fn run(session: &Session) -> Result<()> {
 /// The table of these Models, without the items.
 pub(super) fn view(models: &[Model]) -> View {
     let now = SystemClock.now();
-    let columns = ["NAME", "READY", "SIZE", "SOURCE", "AGE"].map(Column::new);
+    let columns = ["NAME", "READY", "SIZE", "AGE"].map(Column::new);
     View {
-        columns: columns.into_iter().chain([Column::wide("DIGEST")]).collect(),
+        columns: columns
+            .into_iter()
+            .chain(["SOURCE", "DIGEST"].map(Column::wide))
+            .collect(),
         rows: models.iter().map(|model| row(model, now)).collect(),
         names: models
             .iter()
@@ -58,11 +61,11 @@ fn row(model: &Model, now: Timestamp) -> Vec<String> {
         model.name_any(),
         ready(&status),
         status.size.map_or_else(|| "-".to_owned(), human_size),
+        created.map_or_else(|| "-".to_owned(), |created| age(now, created)),
         status
             .source
             .clone()
             .unwrap_or_else(|| model.spec.sources.first().cloned().unwrap_or_default()),
-        created.map_or_else(|| "-".to_owned(), |created| age(now, created)),
         status.digest.unwrap_or_else(|| "-".to_owned()),
     ]
 }

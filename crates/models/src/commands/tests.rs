@@ -9,6 +9,7 @@ use stead_kernel::{Principal, Reason, command::Format};
 use stead_testkit::{FakeTerminal, LocalServer, World};
 
 use super::*;
+use crate::size::human_size;
 
 const SOURCE: &str = "https://models.example/My_Model.gguf";
 
@@ -59,7 +60,10 @@ async fn a_model_is_pulled_listed_and_removed() {
         terminal.notes()
     );
     let row = &terminal.printed()[0].rows[0];
-    assert_eq!(row[..4], ["my-model", "True", "2.0 kB", SOURCE]);
+    assert_eq!(row[..3], ["my-model", "True", "2.0 kB"]);
+    assert_eq!(row[4], SOURCE);
+    let stored = place.world.api.all("models").remove(0);
+    assert_eq!(stored["status"]["humanSize"], "2.0 kB");
     let (result, terminal) = place.model(&["list"], person()).await;
     result.unwrap();
     assert_eq!(terminal.printed()[0].names, ["model/my-model"]);

@@ -94,7 +94,8 @@ pub(crate) async fn fetch(
             Ok(fetched) => return Ok(fetched),
             Err(Failure::Here(error)) => return Err(error),
             Err(Failure::Source(error)) => {
-                tracing::warn!(%source, error = error.full_message(), "a source did not give the model");
+                // What the sources are a list for; when none gives it, the object's status says why, of each.
+                tracing::info!(%source, error = error.full_message(), "a source did not give the model");
                 failures.push((source.to_string(), error));
             }
         }

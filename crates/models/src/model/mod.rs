@@ -34,8 +34,8 @@ pub(crate) use self::{
     category = "stead",
     status = "ModelStatus",
     printcolumn = r#"{"name":"Ready","type":"string","description":"Whether the file is here","jsonPath":".status.conditions[?(@.type==\"Ready\")].status"}"#,
-    printcolumn = r#"{"name":"Size","type":"integer","description":"Bytes","jsonPath":".status.size"}"#,
-    printcolumn = r#"{"name":"Source","type":"string","description":"The source that gave the file","jsonPath":".status.source"}"#,
+    printcolumn = r#"{"name":"Size","type":"string","description":"The file's size","jsonPath":".status.humanSize"}"#,
+    printcolumn = r#"{"name":"Source","type":"string","priority":1,"description":"The source that gave the file","jsonPath":".status.source"}"#,
     printcolumn = r#"{"name":"Reason","type":"string","priority":1,"jsonPath":".status.conditions[?(@.type==\"Ready\")].reason"}"#,
     printcolumn = r#"{"name":"Digest","type":"string","priority":1,"jsonPath":".status.digest"}"#,
     printcolumn = r#"{"name":"Age","type":"date","jsonPath":".metadata.creationTimestamp"}"#
@@ -77,6 +77,8 @@ pub struct ModelStatus {
     pub digest: Option<String>,
     /// The file's size, in bytes.
     pub size: Option<u64>,
+    /// The same for people: `98.3 MB`.
+    pub human_size: Option<String>,
     /// The source that gave it.
     pub source: Option<String>,
     /// The request for another try that was seen last, see the annotation `stead.dev/retry`.

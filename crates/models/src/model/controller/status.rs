@@ -15,9 +15,12 @@ use stead_kernel::{
     steps::{Report, StepStatus},
 };
 
-use crate::model::{
-    Model,
-    plan::{FETCH_FAILED, FETCHED, FETCHING, Held, RETRY},
+use crate::{
+    model::{
+        Model,
+        plan::{FETCH_FAILED, FETCHED, FETCHING, Held, RETRY},
+    },
+    size::human_size,
 };
 
 /// Writes the status of one Model during one try.
@@ -72,6 +75,7 @@ impl StatusWriter {
         self.write(json!({
             "digest": held.digest,
             "size": held.size,
+            "humanSize": human_size(held.size),
             "source": held.source,
             "conditions": self.conditions(true, FETCHED, "the file is here and has the right digest"),
         }))
