@@ -1,6 +1,7 @@
 //! Columns of text, as wide as what stands in them.
 //!
-//! *Invariant:* a row is one line, so that `grep` and `awk` work on it.
+//! *Invariant:* a row is one line, so that `grep` and `awk` work on it; and what a person copies (a name, an id, a
+//! key that is shown once) is never cut, only columns of prose are.
 
 use unicode_width::UnicodeWidthStr as _;
 
@@ -13,6 +14,8 @@ const NARROWEST: usize = 12;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Layout {
     widths: Vec<usize>,
+    /// Which columns hold prose: text with spaces.
+    prose: Vec<bool>,
     /// Columns of the terminal; `None` cuts nothing.
     limit: Option<usize>,
 }
@@ -22,6 +25,7 @@ impl Layout {
     pub(crate) fn new(limit: Option<usize>) -> Self {
         Self {
             widths: Vec::new(),
+            prose: Vec::new(),
             limit,
         }
     }
@@ -31,15 +35,18 @@ impl Layout {
         for row in rows {
             if self.widths.len() < row.len() {
                 self.widths.resize(row.len(), 0);
+                self.prose.resize(row.len(), false);
             }
-            for (width, text) in self.widths.iter_mut().zip(row) {
+            let columns = self.widths.iter_mut().zip(&mut self.prose);
+            for ((width, prose), text) in columns.zip(row) {
                 *width = text.width().max(*width);
+                *prose |= text.contains(' ');
             }
         }
         self.shrink();
     }
 
-    /// Cuts the widest columns until a row fits the terminal, or none can be cut any more.
+    /// Cuts the widest columns of prose until a row fits the terminal, or none can be cut any more.
     fn shrink(&mut self) {
         let Some(limit) = self.limit else { return };
         loop {
@@ -47,10 +54,15 @@ impl Layout {
             let Some(excess) = total.checked_sub(limit).filter(|excess| *excess > 0) else {
                 return;
             };
-            let second = self.second_widest();
-            let Some(widest) = self.widths.iter_mut().max() else {
-                return;
-            };
+            let mut widths: Vec<&mut usize> = self
+                .widths
+                .iter_mut()
+                .zip(&self.prose)
+                .filter_map(|(width, prose)| prose.then_some(width))
+                .collect();
+            widths.sort_unstable();
+            let Some(widest) = widths.pop() else { return };
+            let second = widths.pop().map_or(0, |second| *second);
             let target = widest.saturating_sub(excess).max(second).max(NARROWEST);
             // Columns of the same width give way one cell at a time.
             let target = if target >= *widest {
@@ -63,12 +75,6 @@ impl Layout {
             }
             *widest = target;
         }
-    }
-
-    fn second_widest(&self) -> usize {
-        let mut sorted = self.widths.clone();
-        sorted.sort_unstable();
-        sorted.iter().rev().nth(1).copied().unwrap_or(0)
     }
 
     /// One row as a line with its end.
@@ -120,6 +126,13 @@ pub(crate) fn cell(text: &str) -> String {
 mod tests {
     use super::*;
 
+    impl Layout {
+        /// The width of a column that is never cut, else 0.
+        fn whole(&self, index: usize) -> usize {
+            if self.prose[index] { 0 } else { self.widths[index] }
+        }
+    }
+
     fn table(limit: Option<usize>, rows: &[&[&str]]) -> String {
         let rows: Vec<Vec<String>> = rows
             .iter()
@@ -140,13 +153,26 @@ mod tests {
     }
 
     #[test]
-    fn a_narrow_terminal_cuts_the_widest_column_only() {
-        let long = "x".repeat(60);
+    fn a_narrow_terminal_cuts_the_widest_column_of_prose_only() {
+        let long = "so it is ".repeat(7);
         insta::assert_snapshot!(table(Some(40), &[&["NAME", "MESSAGE", "AGE"], &["a", &long, "5m"]]), @r"
         NAME   MESSAGE                       AGE
-        a      xxxxxxxxxxxxxxxxxxxxxxxxxx…   5m
+        a      so it is so it is so it is…   5m
         ");
         assert!(table(None, &[&[&long, "b"]]).contains(&long));
+    }
+
+    #[test]
+    fn what_a_person_copies_is_never_cut() {
+        let key = format!("sk-stead-{}", "x".repeat(43));
+        let text = table(
+            Some(40),
+            &[
+                &["NAME", "KEY", "NOTE"],
+                &["laptop", &key, "it is shown only this once"],
+            ],
+        );
+        assert!(text.contains(&key) && text.contains("it is shown…"), "{text}");
     }
 
     #[test]
@@ -168,7 +194,8 @@ mod tests {
             for row in &rows {
                 let line = layout.line(row);
                 assert_eq!(line.matches('\n').count(), 1);
-                let fits = line.trim_end().width() <= limit.max(row.len() * (NARROWEST + GAP));
+                let whole: usize = (0..row.len()).map(|index| layout.whole(index)).sum();
+                let fits = line.trim_end().width() <= limit.max(whole + row.len() * (NARROWEST + GAP));
                 assert!(fits, "{line:?} in {limit}");
             }
         }
