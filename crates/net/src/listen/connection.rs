@@ -14,7 +14,8 @@ use std::{
 };
 
 use axum::{Router, body::Body, routing::future::RouteFuture};
-use http::Request;
+use futures::future::{BoxFuture, Either};
+use http::{Request, Version};
 use hyper::body::Incoming;
 use hyper_util::{
     rt::{TokioIo, TokioTimer},
@@ -29,7 +30,10 @@ use tokio::{
 use tokio_rustls::{TlsAcceptor, server::TlsStream};
 use tower::Service;
 
-use super::Limits;
+use super::{
+    Limits,
+    activity::{Activity, Answer},
+};
 
 /// The first byte of every TLS connection: a record of type handshake (RFC 8446, section 5.1).
 const TLS_HANDSHAKE: u8 = 0x16;
@@ -122,10 +126,12 @@ impl Door {
         I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
         let asked = Arc::new(AtomicBool::new(false));
+        let activity = Arc::<Activity>::default();
         let service = Requests {
             router: self.router.clone(),
             connection,
             asked: Arc::clone(&asked),
+            activity: Arc::clone(&activity),
         };
         let mut talk = pin!(
             self.http
@@ -142,11 +148,24 @@ impl Door {
                 tokio::select! {
                     result = talk.as_mut() => return result,
                     () = self.tasks.stopped() => {}
+                    () = self.idle(&activity) => {}
                 }
             }
         }
         talk.as_mut().graceful_shutdown();
         timeout(self.drain, talk).await?
+    }
+
+    /// Waits until an HTTP/2 connection has been idle for as long as it may; HTTP/1.1 has a timeout of its own.
+    async fn idle(&self, activity: &Activity) {
+        let patience = self.limits.next_request;
+        loop {
+            let since = activity.idle_since();
+            if since.is_some_and(|since| since.elapsed() >= patience) {
+                return;
+            }
+            tokio::time::sleep_until(since.unwrap_or_else(Instant::now) + patience).await;
+        }
     }
 }
 
@@ -188,18 +207,27 @@ struct Requests {
     router: Router,
     connection: Connection,
     asked: Arc<AtomicBool>,
+    activity: Arc<Activity>,
 }
 
 impl hyper::service::Service<Request<Incoming>> for Requests {
     type Response = http::Response<Body>;
     type Error = Infallible;
-    type Future = RouteFuture<Infallible>;
+    type Future = Either<RouteFuture<Infallible>, BoxFuture<'static, Result<Self::Response, Infallible>>>;
 
     fn call(&self, mut request: Request<Incoming>) -> Self::Future {
         self.asked.store(true, Ordering::Relaxed);
         request.extensions_mut().insert(self.connection);
+        let under_way = (request.version() == Version::HTTP_2).then(|| self.activity.begin());
         // A router is always ready, so nothing is lost by not asking.
-        self.router.clone().call(request)
+        let answering = self.router.clone().call(request);
+        match under_way {
+            None => Either::Left(answering),
+            Some(under_way) => Either::Right(Box::pin(async move {
+                let answer = answering.await?;
+                Ok(answer.map(|body| Body::new(Answer::new(body, under_way))))
+            })),
+        }
     }
 }
 

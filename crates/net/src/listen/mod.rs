@@ -4,6 +4,7 @@
 //!
 //! *Invariant:* a client that says nothing, or nonsense, holds one of a bounded number of places for a bounded time.
 
+mod activity;
 mod connection;
 mod slots;
 

@@ -232,6 +232,35 @@ async fn an_idle_connection_is_closed_after_its_time() {
 }
 
 #[tokio::test]
+async fn an_http2_connection_that_only_answers_pings_is_closed_and_a_busy_one_is_not() {
+    let limits = Limits {
+        first_request: Duration::from_millis(100),
+        next_request: Duration::from_millis(200),
+        ..Limits::default()
+    };
+    let world = world(limits, LONG).await;
+    let (mut sender, connection) = hyper::client::conn::http2::handshake::<_, _, Empty<Bytes>>(
+        TokioExecutor::new(),
+        TokioIo::new(world.tcp().await),
+    )
+    .await
+    .expect("a connection");
+    let mut ended = world.tasks.spawn("client", connection);
+    let request = http::Request::get("http://localhost/hold")
+        .body(Empty::new())
+        .expect("a request");
+    let answering = sender.send_request(request);
+    timeout(Duration::from_millis(800), &mut ended)
+        .await
+        .expect_err("a request is under way");
+    world.release.notify_one();
+    let body = answering.await.expect("answered").into_body();
+    assert_eq!(body.collect().await.expect("whole").to_bytes(), "released");
+    let end = timeout(LONG, ended).await.expect("closed in time");
+    end.expect("no panic").expect("closed in good order");
+}
+
+#[tokio::test]
 async fn places_are_free_again_when_connections_end() {
     let limits = Limits {
         connections: 8,
