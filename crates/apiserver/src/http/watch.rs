@@ -36,8 +36,9 @@ use crate::{
 const CHUNK: usize = 100;
 /// How often an idle watch tells how far it is.
 const BOOKMARKS: Duration = Duration::from_mins(1);
-/// How long a watch lasts that does not say.
-const DEFAULT_TIMEOUT: Duration = Duration::from_hours(1);
+/// How long a watch lasts at most, and if it does not say: who may watch is asked at its beginning only, and rights
+/// can be taken away.
+const LONGEST: Duration = Duration::from_hours(1);
 /// How long a watch from a version that is not there yet waits for it.
 const FUTURE: Duration = Duration::from_secs(1);
 
@@ -78,10 +79,7 @@ struct Follow {
 
 /// Starts a watch; the answer's body goes on until the client or the server ends it.
 pub(super) async fn start(engine: Arc<Engine>, request: WatchRequest) -> Outcome<Response> {
-    let limit = match request.timeout {
-        0 => DEFAULT_TIMEOUT,
-        seconds => Duration::from_secs(seconds.min(24 * 3600)),
-    };
+    let limit = lasting(request.timeout);
     let now = Instant::now();
     let mut follow = Follow {
         cursor: 0,
@@ -106,6 +104,14 @@ pub(super) async fn start(engine: Arc<Engine>, request: WatchRequest) -> Outcome
     let json = HeaderValue::from_static("application/json");
     response.headers_mut().insert(header::CONTENT_TYPE, json);
     Ok(response)
+}
+
+/// How long a watch lasts that asks for so many seconds, 0 for any.
+fn lasting(seconds: u64) -> Duration {
+    match seconds {
+        0 => LONGEST,
+        seconds => Duration::from_secs(seconds).min(LONGEST),
+    }
 }
 
 impl Follow {
@@ -285,5 +291,17 @@ impl Follow {
         let mut line = format!("{{\"type\":\"{event}\",\"object\":{object}}}");
         line.push('\n');
         self.queue.push_back(line.into());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_watch_outlasts_the_rights_of_its_reader_by_more_than_an_hour() {
+        for (asked, lasts) in [(0, 3600), (1, 1), (300, 300), (86_400, 3600), (u64::MAX, 3600)] {
+            assert_eq!(lasting(asked), Duration::from_secs(lasts), "{asked}");
+        }
     }
 }
