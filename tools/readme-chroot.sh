@@ -19,8 +19,9 @@ bind() { # bind FOLDER [OPTIONS]: the same path inside, read-only unless told ot
   mounts+=("$root$1")
 }
 
-mirror=$(awk '/^deb / { for (i = 2; i <= NF; i++) if ($i ~ /^https?:/) { print $i; exit } }
-  /^URIs:/ { print $2; exit }' /etc/apt/sources.list /etc/apt/sources.list.d/* 2>/dev/null | head -n 1)
+# The mirror that apt uses here.
+mirror=$(cat /etc/apt/sources.list /etc/apt/sources.list.d/* 2>/dev/null |
+  awk '/^deb / || /^URIs:/ { for (i = 2; i <= NF; i++) if ($i ~ /^https?:/ && !seen++) print $i }' || true)
 [ -x "$root/bin/sh" ] || debootstrap --variant=minbase --include=build-essential,ca-certificates,python3-pip,curl,procps \
   "$suite" "$root" "${mirror:-}" >/dev/null
 bind /etc/resolv.conf; bind /etc/hosts; bind /etc/ssl/certs; bind /etc/pip.conf

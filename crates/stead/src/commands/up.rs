@@ -97,11 +97,17 @@ async fn introduce(server: &Server, environment: &Environment, terminal: &dyn Te
         ));
         terminal.note("it is tried again in the background; see: stead get models");
     }
-    terminal.write(&greeting(&address, &first, server.context.data.root()))
+    let route = server.a_route().await?;
+    terminal.write(&greeting(
+        &address,
+        &first,
+        route.as_deref(),
+        server.context.data.root(),
+    ))
 }
 
 /// The text that `up` prints once the server answers.
-fn greeting(address: &str, first: &FirstStart, data: &Path) -> String {
+fn greeting(address: &str, first: &FirstStart, route: Option<&str>, data: &Path) -> String {
     let token = data.join("keys/admin.token");
     let token = token.display();
     let (line, credential) = match &first.key {
@@ -114,11 +120,28 @@ fn greeting(address: &str, first: &FirstStart, data: &Path) -> String {
     let found = first.found.iter().fold(String::new(), |text, provider| {
         text + "  found    " + provider + "\n"
     });
+    let next = match route {
+        Some(route) => format!(
+            "Try it:\n  {}\n  stead chat --model {route}",
+            curl(address, &credential, route)
+        ),
+        None => "No model yet. Fetch one, or name who has one:\n  stead model pull hf:ORG/REPO/FILE.gguf\n  \
+                 stead provider add --help"
+            .to_owned(),
+    };
     format!(
-        "Stead is up.\n  address  {address}\n{line}\n  CLI      finds the server by itself; its token is in {token}\n{found}\n\
-         Try it:\n  curl {address}/v1/chat/completions -H \"Authorization: Bearer {credential}\" \
-         -H 'Content-Type: application/json' -d '{body}'\n  stead chat\n\n",
-        body = r#"{"model": "chat", "temperature": 0, "messages": [{"role": "user", "content": "Tell me the capital of France."}]}"#,
+        "Stead is up.\n  address  {address}\n{line}\n  CLI      finds the server by itself; its token is in {token}\n\
+         {found}\n{next}\n\n"
+    )
+}
+
+fn curl(address: &str, credential: &str, model: &str) -> String {
+    let body = format!(
+        r#"{{"model": "{model}", "temperature": 0, "messages": [{{"role": "user", "content": "Tell me the capital of France."}}]}}"#
+    );
+    format!(
+        "curl {address}/v1/chat/completions -H \"Authorization: Bearer {credential}\" \
+         -H 'Content-Type: application/json' -d '{body}'"
     )
 }
 
@@ -148,13 +171,35 @@ mod tests {
             key: Some("sk-stead-x".into()),
             found: vec!["ollama at http://127.0.0.1:11434".into()],
         };
-        let text = greeting("http://127.0.0.1:7832", &first, Path::new("/d"));
+        let text = greeting("http://127.0.0.1:7832", &first, Some("chat"), Path::new("/d"));
         assert!(
             text.contains("API key  sk-stead-x") && text.contains("Bearer sk-stead-x"),
             "{text}"
         );
-        assert!(text.contains("found    ollama"));
-        let later = greeting("http://127.0.0.1:7832", &FirstStart::default(), Path::new("/d"));
+        assert!(
+            text.contains("found    ollama") && text.contains("stead chat --model chat"),
+            "{text}"
+        );
+        let later = greeting(
+            "http://127.0.0.1:7832",
+            &FirstStart::default(),
+            Some("chat"),
+            Path::new("/d"),
+        );
         assert!(later.contains("Bearer $(cat '/d/keys/admin.token')"), "{later}");
+    }
+
+    #[test]
+    fn without_a_route_nothing_is_shown_that_would_fail() {
+        let text = greeting(
+            "http://127.0.0.1:7832",
+            &FirstStart::default(),
+            None,
+            Path::new("/d"),
+        );
+        assert!(
+            !text.contains("curl") && text.contains("stead model pull"),
+            "{text}"
+        );
     }
 }

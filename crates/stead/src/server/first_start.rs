@@ -8,7 +8,7 @@ use k8s_openapi::{
 };
 use kube::{
     Api, Client,
-    api::{ApiResource, DynamicObject, PostParams},
+    api::{ApiResource, DynamicObject, ListParams, PostParams},
     core::GroupVersionKind,
 };
 use serde_json::{Value, json};
@@ -21,6 +21,8 @@ use crate::environment::Environment;
 const MARKER: &str = "stead-first-start";
 /// The default model's name.
 const MODEL: &str = "smollm2-135m";
+/// The route to it.
+const ROUTE: &str = "chat";
 /// The name of the first API key.
 const KEY: &str = "first";
 
@@ -75,6 +77,20 @@ pub(crate) async fn follow_model(context: &Context, terminal: &dyn Terminal) -> 
     stead_models::follow(context.client.clone(), DEFAULT_PROJECT, MODEL, terminal).await
 }
 
+/// The route of the default model while it is there, else the first by name.
+pub(super) async fn a_route(context: &Context) -> Result<Option<String>> {
+    let routes = dynamic(&context.client, "ModelRoute")
+        .list(&ListParams::default())
+        .await?;
+    let mut names: Vec<String> = routes
+        .items
+        .into_iter()
+        .filter_map(|route| route.metadata.name)
+        .collect();
+    names.sort_by_key(|name| (name != ROUTE, name.clone()));
+    Ok(names.into_iter().next())
+}
+
 fn is_ready(object: &DynamicObject) -> bool {
     let conditions = object
         .data
@@ -99,7 +115,7 @@ fn default_route() -> Value {
     json!({
         "apiVersion": format!("{GROUP}/{VERSION}"),
         "kind": "ModelRoute",
-        "metadata": {"name": "chat", "namespace": DEFAULT_PROJECT},
+        "metadata": {"name": ROUTE, "namespace": DEFAULT_PROJECT},
         "spec": {"targets": [{"provider": "local", "model": MODEL}]},
     })
 }

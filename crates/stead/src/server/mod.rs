@@ -105,6 +105,11 @@ impl Server {
         first_start::follow_model(&self.context, terminal).await
     }
 
+    /// A route that can be asked: `chat`, else the first by name.
+    pub(crate) async fn a_route(&self) -> Result<Option<String>> {
+        first_start::a_route(&self.context).await
+    }
+
     /// Stops: no new requests, those under way end within the drain time, then the stores are closed.
     pub(crate) async fn stop(self) -> bool {
         self.readiness.set(false);

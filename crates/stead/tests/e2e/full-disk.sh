@@ -8,7 +8,7 @@ start() {
   "$stead" up --listen "127.0.0.1:$port" --no-discover --no-default-model >"/tmp/full-disk.$$" 2>&1 &
   server=$!
   for _ in $(seq 600); do
-    curl -sf "http://127.0.0.1:$port/readyz" >/dev/null && grep -q 'stead chat' "/tmp/full-disk.$$" && return
+    curl -sf "http://127.0.0.1:$port/readyz" >/dev/null && grep -q 'stead provider add' "/tmp/full-disk.$$" && return
     kill -0 "$server" || { cat "/tmp/full-disk.$$"; exit 1; }
     sleep 0.1
   done

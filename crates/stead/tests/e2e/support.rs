@@ -166,7 +166,7 @@ impl Installation {
         let mut process = Process::start(&binary(), self.up_arguments(more), &environment());
         let up = poll_until(SOON * 3, "the server to be up", async || {
             let lines = process.lines();
-            let done = lines.iter().any(|line| line.trim() == "stead chat");
+            let done = lines.iter().any(|line| line.starts_with("  stead "));
             let dead = lines.iter().any(|line| line.starts_with("error:"));
             (done || dead).then_some(lines)
         })

@@ -181,3 +181,19 @@ async fn every_documented_command_explains_itself() {
     let version = installation.stead(&["--version"]).await.ok();
     assert_eq!(version.trim(), concat!("stead ", env!("CARGO_PKG_VERSION")));
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_example_is_accepted() {
+    let installation = Installation::started().await;
+    let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples");
+    let mut count = 0;
+    for entry in std::fs::read_dir(folder).expect("the examples").flatten() {
+        let path = entry.path().to_string_lossy().into_owned();
+        installation
+            .stead(&["apply", "--dry-run", "-f", &path])
+            .await
+            .ok();
+        count += 1;
+    }
+    assert!(count > 0);
+}
