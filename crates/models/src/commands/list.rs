@@ -1,6 +1,7 @@
 //! `stead model list`
 
-use kube::{ResourceExt, api::ListParams};
+use clap::ArgMatches;
+use kube::{Api, ResourceExt, api::ListParams};
 use stead_kernel::{
     Clock, Error, Result, SystemClock, Timestamp,
     command::{Column, Session, View},
@@ -17,12 +18,14 @@ pub(super) fn spec() -> clap::Command {
         .about("List the models and whether their files are here")
 }
 
-pub(super) async fn run(session: &Session) -> Result<()> {
-    let models = api(session)
-        .list(&ListParams::default())
-        .await
-        .map_err(Error::from)?
-        .items;
+pub(super) async fn run(matches: &ArgMatches, session: &Session) -> Result<()> {
+    let everywhere = all_projects(matches);
+    let api = if everywhere {
+        Api::all(session.server.client())
+    } else {
+        api(session)
+    };
+    let models = api.list(&ListParams::default()).await.map_err(Error::from)?.items;
     let mut items = Vec::with_capacity(models.len());
     for model in &models {
         items.push(
@@ -32,19 +35,27 @@ pub(super) async fn run(session: &Session) -> Result<()> {
     session.terminal.print(&View {
         items,
         list: true,
-        ..view(&models)
+        ..view(&models, everywhere)
     })
 }
 
-/// The table of these Models, without the items.
-pub(super) fn view(models: &[Model]) -> View {
+/// Whether `-A` was given; the command line has it for every command.
+fn all_projects(matches: &ArgMatches) -> bool {
+    let flag = matches.try_get_one::<bool>("all-namespaces");
+    flag.ok().flatten().copied().unwrap_or_default()
+}
+
+/// The table of these Models, without the items; with a column of projects when they are of several.
+pub(super) fn view(models: &[Model], everywhere: bool) -> View {
     let now = SystemClock.now();
-    let columns = ["NAME", "READY", "SIZE", "AGE"].map(Column::new);
+    let mut columns: Vec<Column> = ["NAME", "READY", "SIZE", "AGE"].map(Column::new).into();
+    columns.push(Column {
+        name: "PROJECT".into(),
+        wide: !everywhere,
+    });
+    columns.extend(["SOURCE", "DIGEST"].map(Column::wide));
     View {
-        columns: columns
-            .into_iter()
-            .chain(["SOURCE", "DIGEST"].map(Column::wide))
-            .collect(),
+        columns,
         rows: models.iter().map(|model| row(model, now)).collect(),
         names: models
             .iter()
@@ -62,6 +73,7 @@ fn row(model: &Model, now: Timestamp) -> Vec<String> {
         ready(&status),
         status.size.map_or_else(|| "-".to_owned(), human_size),
         created.map_or_else(|| "-".to_owned(), |created| age(now, created)),
+        model.namespace().unwrap_or_default(),
         status
             .source
             .clone()

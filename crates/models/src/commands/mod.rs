@@ -31,7 +31,7 @@ pub(crate) fn command() -> Command {
 async fn run(matches: ArgMatches, session: Session) -> Result<()> {
     match matches.subcommand() {
         Some(("pull", matches)) => pull::run(matches, &session).await,
-        Some(("list", _)) => list::run(&session).await,
+        Some(("list", matches)) => list::run(matches, &session).await,
         Some(("rm", matches)) => rm::run(matches, &session).await,
         _ => Err(Error::invalid("say what to do: pull, list or rm")),
     }

@@ -55,7 +55,7 @@ pub(super) async fn run(matches: &ArgMatches, session: &Session) -> Result<()> {
         serde_json::to_value(&model).map_err(|error| Error::internal("a Model is JSON").because(error))?;
     terminal.print(&View {
         items: vec![item],
-        ..super::list::view(&[model])
+        ..super::list::view(&[model], false)
     })
 }
 

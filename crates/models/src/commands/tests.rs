@@ -61,7 +61,7 @@ async fn a_model_is_pulled_listed_and_removed() {
     );
     let row = &terminal.printed()[0].rows[0];
     assert_eq!(row[..3], ["my-model", "True", "2.0 kB"]);
-    assert_eq!(row[4], SOURCE);
+    assert_eq!(row[4..6], ["default", SOURCE]);
     let stored = place.world.api.all("models").remove(0);
     assert_eq!(stored["status"]["humanSize"], "2.0 kB");
     let (result, terminal) = place.model(&["list"], person()).await;
