@@ -27,6 +27,8 @@ const PAUSE_LIMIT: Duration = Duration::from_secs(30);
 /// A request as every attempt sees it. It holds nothing that an attempt could change.
 pub(crate) struct Call<'a> {
     pub(crate) gateway: &'a Gateway,
+    /// The project that asks.
+    pub(crate) project: &'a str,
     pub(crate) operation: Operation,
     pub(crate) request: &'a Scanned,
     pub(crate) trace: Trace,
@@ -102,6 +104,7 @@ impl Dispatch<'_> {
     ) -> Result<Answered, Failure> {
         let call = Call {
             gateway: self.gateway,
+            project: self.asker.project,
             operation: self.operation,
             request: self.request,
             trace: self.trace,

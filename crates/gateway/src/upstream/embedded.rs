@@ -160,6 +160,7 @@ fn generation(call: &Call<'_>) -> Result<Generation, ApiError> {
         prompt,
         tools: wanted.tools.filter(|tools| !tools.is_null()),
         sampling,
+        scope: call.project.to_owned(),
     })
 }
 

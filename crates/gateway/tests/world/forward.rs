@@ -229,6 +229,7 @@ async fn the_embedded_engine_answers_whole_and_streaming() {
         ("tiny", Some(7))
     );
     assert_eq!(generation.sampling.stop, ["x"]);
+    assert_eq!(generation.scope, "default", "nothing is shared between projects");
 
     chat.answer(&["Par", "is"]);
     let mut body = ask_stream("local/tiny");

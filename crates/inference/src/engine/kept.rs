@@ -18,19 +18,21 @@ pub(super) struct Kept(Mutex<VecDeque<Entry>>);
 
 #[derive(Debug)]
 struct Entry {
+    /// Only requests of the same scope may use it.
+    scope: String,
     tokens: Vec<u32>,
     cache: Cache,
 }
 
 impl Kept {
-    /// Keeps the cache of these tokens, and forgets the oldest ones beyond the limit.
-    pub(super) fn put(&self, mut tokens: Vec<u32>, cache: Cache) {
+    /// Keeps the cache of these tokens for a scope, and forgets the oldest ones beyond the limit.
+    pub(super) fn put(&self, scope: String, mut tokens: Vec<u32>, cache: Cache) {
         tokens.truncate(cache.len());
         if tokens.len() < MIN_COMMON || cache.bytes() > MAX_BYTES {
             return;
         }
         let mut entries = self.entries();
-        entries.push_back(Entry { tokens, cache });
+        entries.push_back(Entry { scope, tokens, cache });
         let mut bytes: usize = entries.iter().map(|entry| entry.cache.bytes()).sum();
         while bytes > MAX_BYTES {
             let Some(oldest) = entries.pop_front() else { break };
@@ -38,8 +40,9 @@ impl Kept {
         }
     }
 
-    /// A cache for the longest start of a prompt that is there; at least the prompt's last token is left to compute.
-    pub(super) fn take(&self, prompt: &[u32]) -> Option<Cache> {
+    /// A cache for the longest start of a prompt that is there for the scope; at least the prompt's last token is left
+    /// to compute.
+    pub(super) fn take(&self, scope: &str, prompt: &[u32]) -> Option<Cache> {
         let mut entries = self.entries();
         let common = |entry: &Entry| {
             let same = entry
@@ -52,8 +55,9 @@ impl Kept {
         };
         let (index, length) = entries
             .iter()
-            .map(common)
             .enumerate()
+            .filter(|(_, entry)| entry.scope == scope)
+            .map(|(index, entry)| (index, common(entry)))
             .max_by_key(|(_, length)| *length)?;
         if length < MIN_COMMON {
             return None;

@@ -49,6 +49,7 @@ pub(super) fn prepare(model: &Arc<Model>, request: &Generation) -> Result<(Job, 
     let job = Job {
         cache_bytes: Cache::bytes_for(&model.network.config, tokens.len() + limit),
         model: model.clone(),
+        scope: request.scope.clone(),
         tokens,
         limit,
         sampler: Sampler::new(choice(&request.sampling, model.defaults)),

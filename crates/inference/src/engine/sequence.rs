@@ -21,6 +21,8 @@ pub(super) type Receiver = mpsc::Receiver<Result<Generated>>;
 /// A request that waits for a worker.
 pub(super) struct Job {
     pub(super) model: Arc<Model>,
+    /// Who may use what is computed for it.
+    pub(super) scope: String,
     /// The prompt.
     pub(super) tokens: Vec<u32>,
     /// The most tokens to generate.
@@ -53,7 +55,7 @@ pub(super) struct Sequence {
 impl Sequence {
     /// Starts a request, with what an earlier one left behind.
     pub(super) fn new(job: Job) -> Self {
-        let cache = job.model.kept.take(&job.tokens);
+        let cache = job.model.kept.take(&job.scope, &job.tokens);
         let cache = cache.unwrap_or_else(|| Cache::new(&job.model.network.config));
         Self {
             prompt: job.tokens.len(),
@@ -130,10 +132,12 @@ impl Sequence {
         self.cache.truncate(0);
     }
 
-    /// Leaves its keys and values to a later request.
+    /// Leaves its keys and values to a later request of its scope.
     pub(super) fn leave(self) {
-        let Job { model, tokens, .. } = self.job;
-        model.kept.put(tokens, self.cache);
+        let Job {
+            model, scope, tokens, ..
+        } = self.job;
+        model.kept.put(scope, tokens, self.cache);
     }
 
     fn generated(&self) -> usize {

@@ -231,6 +231,25 @@ async fn the_next_turn_starts_where_the_last_one_ended() {
 }
 
 #[tokio::test]
+async fn what_one_scope_computed_is_not_used_for_another() {
+    let world = world(QWEN2, |_| {});
+    let ask = async |scope: &str| {
+        let prompt = "a conversation that is long enough to be worth keeping";
+        let wanted = Generation {
+            scope: scope.to_owned(),
+            ..request(prompt, greedy(20))
+        };
+        world.ask(wanted).await
+    };
+    let first = ask("one").await;
+    let other = ask("two").await;
+    let again = ask("one").await;
+    assert_eq!((first.usage.cached_input, other.usage.cached_input), (0, 0));
+    assert!(again.usage.cached_input >= 16, "{:?}", again.usage);
+    assert_eq!((&other.text, &again.text), (&first.text, &first.text));
+}
+
+#[tokio::test]
 async fn a_full_queue_refuses_and_a_dropped_stream_makes_room() {
     let world = world(LLAMA, |options| {
         options.threads = 1;

@@ -46,6 +46,9 @@ pub struct Generation {
     pub tools: Option<Value>,
     /// How tokens are chosen and when to stop.
     pub sampling: Sampling,
+    /// For whom: work that was done for one scope (a prompt's keys and values) is used again only within it, so
+    /// that neither times nor usage tell one project what another one asks.
+    pub scope: String,
 }
 
 /// How tokens are chosen and when to stop.
