@@ -67,7 +67,7 @@ async fn run(matches: ArgMatches, session: Session) -> Result<()> {
     let question = read_all(&session).await?;
     if question.trim().is_empty() {
         return Err(
-            Error::invalid("there is no question").hint("stead chat \"What is the capital of France?\"")
+            Error::invalid("there is no question").hint("stead chat \"Tell me the capital of France.\"")
         );
     }
     once(&mut conversation, question.trim_end()).await
