@@ -54,6 +54,8 @@ pub(crate) struct Ledger {
     reserved: TokenUsage,
     /// What a whole answer has produced so far, in case its client leaves.
     produced: Option<TokenUsage>,
+    /// What the request lost on its way to the provider that is asked.
+    warnings: Vec<String>,
     settled: bool,
 }
 
@@ -77,6 +79,7 @@ impl Ledger {
             attempt: None,
             reserved: TokenUsage::default(),
             produced: None,
+            warnings: Vec::new(),
             settled: false,
             books,
         }
@@ -139,12 +142,25 @@ impl Ledger {
     }
 
     fn price(&self, provider: &Provider, model: &str, usage: &TokenUsage) -> Option<NanoUsd> {
-        let price = self.books.prices.price(provider.kind.as_str(), model)?;
+        let price = self.books.prices.price(&provider.vendor, model)?;
         Some(price.cost(usage))
     }
 
-    /// A try begins.
+    /// Says what the request lost on its way to the provider that is asked.
+    pub(crate) fn warn(&mut self, warnings: Vec<String>) {
+        self.warnings = warnings;
+    }
+
+    /// What the request lost on its way to the provider that was asked last.
+    pub(crate) fn warnings(&self) -> &[String] {
+        &self.warnings
+    }
+
+    /// A try begins; what an earlier one produced does not count for it.
     pub(crate) fn begin_attempt(&mut self, target: &Target) {
+        self.warnings.clear();
+        self.produced = None;
+        self.row.first_token_us = None;
         self.row.provider.clear();
         self.row.provider.push_str(&target.provider.name);
         self.row.provider_model.clear();

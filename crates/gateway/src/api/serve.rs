@@ -35,6 +35,10 @@ const TRACE_ID: HeaderName = HeaderName::from_static("x-stead-trace-id");
 const ROUTE: HeaderName = HeaderName::from_static("x-stead-route");
 const PROVIDER: HeaderName = HeaderName::from_static("x-stead-provider");
 const ATTEMPTS: HeaderName = HeaderName::from_static("x-stead-attempts");
+/// What a provider of another dialect does not get.
+const WARNINGS: HeaderName = HeaderName::from_static("x-stead-warnings");
+/// The most bytes of that header.
+const WARNINGS_LIMIT: usize = 1_000;
 
 /// Answers a request.
 pub(super) async fn serve(gateway: &Gateway, operation: Operation, request: Request) -> Response {
@@ -170,6 +174,7 @@ fn respond(answered: Answered, mut ledger: Ledger) -> Response {
     });
     let mut headers = HeaderMap::with_capacity(8);
     describe(&mut headers, &ledger);
+    headers.extend(warnings(ledger.warnings()).map(|value| (WARNINGS, value)));
     let (status, sort, body) = match answer {
         Answer::Whole { status, body, tally } => {
             ledger.succeed(tally);
@@ -208,6 +213,25 @@ fn refuse(error: ApiError, ledger: Ledger) -> Response {
     response
 }
 
+/// Warnings as a header's value, of bounded length. They may name what the client sent, so whatever is no printable
+/// ASCII is replaced.
+fn warnings(warnings: &[String]) -> Option<HeaderValue> {
+    if warnings.is_empty() {
+        return None;
+    }
+    let mut text = String::new();
+    for letter in warnings.join("; ").chars() {
+        if text.len() == WARNINGS_LIMIT {
+            text.truncate(WARNINGS_LIMIT - 3);
+            text.push_str("...");
+            break;
+        }
+        let printable = letter == ' ' || letter.is_ascii_graphic();
+        text.push(if printable { letter } else { '?' });
+    }
+    HeaderValue::try_from(text).ok()
+}
+
 /// Says in headers how the request went.
 fn describe(headers: &mut HeaderMap, ledger: &Ledger) {
     let row = ledger.row();
@@ -224,5 +248,24 @@ fn describe(headers: &mut HeaderMap, ledger: &Ledger) {
     }
     if !row.attempts.is_empty() {
         headers.insert(ATTEMPTS, HeaderValue::from(row.attempts.len()));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn warnings_fit_into_a_header_whatever_the_client_sent() {
+        assert_eq!(warnings(&[]), None);
+        let given = [
+            "n\u{f6}te\r\nset-cookie: a=b was left out".to_owned(),
+            "b".to_owned(),
+        ];
+        let value = warnings(&given).unwrap();
+        assert_eq!(value, "n?te??set-cookie: a=b was left out; b");
+        let value = warnings(&["x".repeat(5_000)]).unwrap();
+        assert!(value.len() == WARNINGS_LIMIT && value.as_bytes().ends_with(b"x..."));
+        assert_eq!(warnings(&["x".repeat(1_000)]).unwrap().len(), 1_000);
     }
 }

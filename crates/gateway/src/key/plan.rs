@@ -16,7 +16,22 @@ pub(crate) fn admit(admission: &mut Admission<'_>) -> Result<()> {
     check_source(&new)?;
     check_expiry(&new)?;
     check_secret(admission, &new, old.as_ref())?;
-    settle_owner(admission, &new, old.as_ref())
+    settle_owner(admission, &new, old.as_ref())?;
+    check_stranger(admission, old.as_ref())
+}
+
+/// A key that is another's answers, and is billed, in their name: only they and admins change it.
+fn check_stranger(admission: &Admission<'_>, old: Option<&ApiKeySpec>) -> Result<()> {
+    let Some(old) = old else { return Ok(()) };
+    let owner = old.owner.as_ref().map(|owner| owner.user.as_str());
+    let own = owner.is_none_or(|owner| owner == admission.principal.user);
+    if own || admission.principal.is_admin() || spec(admission.new)? == *old {
+        return Ok(());
+    }
+    Err(
+        Error::forbidden("spec: this key is another user's, who alone may change it")
+            .hint("make one of your own: stead key create NAME"),
+    )
 }
 
 fn spec(object: &Value) -> Result<ApiKeySpec> {
@@ -223,6 +238,24 @@ mod tests {
         assert_eq!(write(&ada(), Some(bob()), &bob()), (None, json!("bob")));
         let mine = with(given(), "owner", json!({"user": "ada"}));
         assert_eq!(write(&ada(), Some(bob()), &mine).0, Some(Reason::Forbidden));
+    }
+
+    #[test]
+    fn a_key_that_is_anothers_is_changed_by_them_and_admins_alone() {
+        let owned = |user: &str, key: &[u8]| json!({"owner": {"user": user}, "keyHash": text::print(&text::hash(key))});
+        let old = || Some(owned("admin", b"k"));
+        assert_eq!(write(&ada(), old(), &owned("admin", b"k")).0, None);
+        assert_eq!(
+            write(&ada(), old(), &owned("admin", b"mine")).0,
+            Some(Reason::Forbidden)
+        );
+        let wider = with(owned("admin", b"k"), "routes", json!(["paid"]));
+        assert_eq!(write(&ada(), old(), &wider).0, Some(Reason::Forbidden));
+        assert_eq!(write(&Principal::admin(), old(), &owned("admin", b"new")).0, None);
+        assert_eq!(
+            write(&ada(), Some(owned("ada", b"k")), &owned("ada", b"new")).0,
+            None
+        );
     }
 
     #[test]

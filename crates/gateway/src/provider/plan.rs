@@ -164,9 +164,7 @@ fn check_network(
     if new.network == Network::Public || admission.principal.is_admin() {
         return Ok(());
     }
-    let unchanged = old.is_some_and(|old| {
-        old.network == Network::Private && old.base_url == new.base_url && old.kind == new.kind
-    });
+    let unchanged = old.is_some_and(|old| old.network == Network::Private && same_use(old, new));
     if unchanged {
         return Ok(());
     }
@@ -176,7 +174,20 @@ fn check_network(
     )
 }
 
-/// Who names a Secret, or changes where its value is sent, must be allowed to read it.
+/// Whether requests go where they went before, and for the same people.
+fn same_use(old: &ModelProviderSpec, new: &ModelProviderSpec) -> bool {
+    let use_of = |spec: &ModelProviderSpec| {
+        (
+            spec.kind,
+            spec.base_url.clone(),
+            spec.availability,
+            spec.allowed_projects.clone(),
+        )
+    };
+    use_of(old) == use_of(new)
+}
+
+/// Who names a Secret, or changes where its value is sent or who may use it, must be allowed to read it.
 fn check_secret(
     admission: &Admission<'_>,
     new: &ModelProviderSpec,
@@ -185,9 +196,7 @@ fn check_secret(
     let Some(credential) = &new.credential else {
         return Ok(());
     };
-    let unchanged = old.is_some_and(|old| {
-        old.credential == new.credential && old.base_url == new.base_url && old.kind == new.kind
-    });
+    let unchanged = old.is_some_and(|old| old.credential == new.credential && same_use(old, new));
     if unchanged {
         return Ok(());
     }

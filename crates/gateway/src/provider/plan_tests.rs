@@ -182,3 +182,32 @@ fn a_provider_that_is_down_keeps_its_models() {
     assert_eq!(down.last_error.as_deref(), Some("no route"));
     assert_eq!(down.conditions[0].last_transition_time.0, Timestamp::MAX);
 }
+
+#[test]
+fn who_may_not_read_the_credential_lets_nobody_else_use_it() {
+    let paid = |more: Value| {
+        let mut spec = json!({
+            "type": "openai", "availability": "Admins", "credential": {"secretRef": {"name": "s", "key": "k"}},
+        });
+        spec.as_object_mut()
+            .unwrap()
+            .extend(more.as_object().unwrap().clone());
+        spec
+    };
+    let old = paid(json!({}));
+    let everyone = paid(json!({"availability": "Everyone"}));
+    let offered = paid(json!({"allowedProjects": {"names": ["research"]}}));
+    assert_eq!(write(&ada(), Some(&old), &paid(json!({"models": ["m"]}))), None);
+    for wider in [&everyone, &offered] {
+        assert_eq!(
+            write(&ada(), Some(&old), wider),
+            Some(Reason::Forbidden),
+            "{wider}"
+        );
+        assert_eq!(write(&Principal::admin(), Some(&old), wider), None, "{wider}");
+    }
+    let private =
+        |availability: &str| json!({"type": "ollama", "network": "Private", "availability": availability});
+    let wider = write(&ada(), Some(&private("Admins")), &private("Everyone"));
+    assert_eq!(wider, Some(Reason::Forbidden));
+}

@@ -188,6 +188,7 @@ impl Sources {
             project: id.0.as_str().into(),
             name: id.1.as_str().into(),
             kind: spec.kind,
+            vendor: vendor(spec.kind, &api),
             availability: spec.availability,
             api,
             reach: reach(spec.network),
@@ -253,6 +254,19 @@ impl Sources {
             return Err(format!("key `{key}` of Secret `{name}` is empty or no text"));
         }
         Ok(text.to_owned())
+    }
+}
+
+/// By what a provider's prices are found. A host without a dot is a name of somebody's own network, where it may
+/// happen to be that of a vendor.
+fn vendor(kind: ProviderType, api: &Api) -> Box<str> {
+    match (kind, api) {
+        (ProviderType::OpenAiCompatible, Api::Http(api)) => {
+            let host = api.chat.host().unwrap_or_default().to_ascii_lowercase();
+            let host = host.trim_end_matches('.');
+            if host.contains('.') { host } else { kind.as_str() }.into()
+        }
+        _ => kind.as_str().into(),
     }
 }
 

@@ -82,6 +82,8 @@ pub(crate) struct Provider {
     pub(crate) project: Box<str>,
     pub(crate) name: Box<str>,
     pub(crate) kind: ProviderType,
+    /// By what its prices are found: its type, or where that does not tell the vendor, the host of its address.
+    pub(crate) vendor: Box<str>,
     pub(crate) availability: Availability,
     pub(crate) api: Api,
     pub(crate) reach: Reach,

@@ -14,6 +14,7 @@ pub(crate) fn provider(name: &str, secret: Option<&str>) -> Provider {
         project: "default".into(),
         name: name.into(),
         kind: ProviderType::OpenAi,
+        vendor: "openai".into(),
         availability: Availability::Everyone,
         api: Api::Http(Box::new(HttpApi {
             chat: "http://provider.test/v1/chat/completions".parse().unwrap(),

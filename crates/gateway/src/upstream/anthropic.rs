@@ -48,7 +48,7 @@ pub(super) async fn ask(
     if call.operation != Operation::Chat {
         return Err(Failure::unsupported(provider, call.operation.describe()));
     }
-    let body = translate(call, &target.model)?;
+    let body = translate(call, &target.model, ledger)?;
     let response = send(call, target, api, &api.chat, body).await?;
     if !response.status().is_success() {
         return Err(refusal(call, provider, response).await);
@@ -61,7 +61,7 @@ pub(super) async fn ask(
     whole(call, provider, status, &body, ledger)
 }
 
-fn translate(call: &Call<'_>, model: &str) -> Result<Bytes, Failure> {
+fn translate(call: &Call<'_>, model: &str, ledger: &mut Ledger) -> Result<Bytes, Failure> {
     let never = |message: String| Failure {
         error: ApiError::invalid("unsupported_value", message),
         retry: Retry::Elsewhere,
@@ -73,9 +73,7 @@ fn translate(call: &Call<'_>, model: &str) -> Result<Bytes, Failure> {
         body.insert("model".into(), model.into());
     }
     let translated = request_from_openai(&body, DEFAULT_MAX_TOKENS).map_err(|error| never(error.message))?;
-    for warning in &translated.warnings {
-        tracing::debug!(warning, "a request lost something in translation");
-    }
+    ledger.warn(translated.warnings);
     Ok(translated.body.to_string().into())
 }
 

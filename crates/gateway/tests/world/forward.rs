@@ -4,9 +4,9 @@ use http::{StatusCode, header};
 use serde_json::{Value, json};
 use stead_kernel::{
     Capture,
-    ports::{FinishReason, Generated, TokenUsage, events::Outcome},
+    ports::{FinishReason, Generated, Price, Prices, TokenUsage, events::Outcome},
 };
-use stead_testkit::World;
+use stead_testkit::{World, poll_until};
 
 use crate::{
     providers::{
@@ -328,6 +328,7 @@ async fn an_anthropic_provider_is_translated_both_ways() {
         .await;
     let reply = stage.chat(ask("p/m")).await;
     assert_eq!(reply.json()["choices"][0]["message"]["content"], "Hello");
+    assert!(!reply.headers.contains_key("x-stead-warnings"));
     let asked = provider.asked().remove(0);
     assert_eq!(
         (asked.path.as_str(), &asked.headers["x-api-key"]),
@@ -355,6 +356,74 @@ async fn an_anthropic_provider_is_translated_both_ways() {
         .post("/v1/embeddings", r#"{"model":"p/m","input":"a"}"#)
         .await;
     assert_eq!(reply.error(), (501, "unsupported".into()));
+}
+
+#[tokio::test]
+async fn what_is_lost_in_translation_is_told_in_a_header() {
+    let whole = json!({"id": "msg_1", "type": "message", "role": "assistant", "model": "m",
+        "content": [{"type": "text", "text": "Hello"}], "stop_reason": "end_turn",
+        "usage": {"input_tokens": 9, "output_tokens": 3}});
+    let provider = Provider::script([
+        Act::Say(200, &[], whole.to_string()),
+        Act::Stream(ANTHROPIC.to_vec(), End::Close),
+    ]);
+    let stage = with(&provider, json!({"type": "anthropic"})).await;
+    for mut body in [ask("p/m"), ask_stream("p/m")] {
+        body["w\u{f6}rd"] = json!(1);
+        let reply = stage.chat(body).await;
+        assert_eq!(reply.status, StatusCode::OK);
+        assert_eq!(
+            reply.header("x-stead-warnings"),
+            "w?rd was left out: it is not a known parameter"
+        );
+    }
+}
+
+/// One model at one host costs something.
+struct OneVendor;
+
+impl Prices for OneVendor {
+    fn price(&self, vendor: &str, model: &str) -> Option<Price> {
+        let found = [("api.groq.test", "m"), ("openai", "m")].contains(&(vendor, model));
+        found.then_some(Price {
+            input: 10,
+            output: 100,
+            cached_input: None,
+        })
+    }
+}
+
+#[tokio::test]
+async fn prices_are_found_by_the_host_where_the_type_does_not_tell_the_vendor() {
+    let provider = Provider::script([answer("x")]);
+    let stage = Stage::start_with(World::new(), std::sync::Arc::new(OneVendor)).await;
+    let cases = [
+        (
+            "a",
+            "openai-compatible",
+            "https://API.groq.test:443/openai/v1",
+            Some(250),
+        ),
+        ("b", "openai-compatible", "https://other.test/v1", None),
+        ("c", "openai-compatible", "https://openai/v1", None),
+        ("d", "openai", "https://proxy.test/v1", Some(250)),
+        ("e", "anthropic", "https://api.groq.test/v1", None),
+    ];
+    for host in ["api.groq.test", "other.test", "openai", "proxy.test"] {
+        stage.world.ports.web.host(host, provider.router());
+    }
+    for (name, kind, address, cost) in cases {
+        stage
+            .provider(name, json!({"type": kind, "baseUrl": address}))
+            .await;
+        stage.chat(ask(&format!("{name}/m"))).await;
+        let row = poll_until(crate::stage::SOON, "the row", async || {
+            let rows = stage.world.ports.events.all_requests();
+            rows.into_iter().find(|row| row.provider == name)
+        })
+        .await;
+        assert_eq!(row.cost.map(|cost| cost.0), cost, "{name}: {row:?}");
+    }
 }
 
 #[tokio::test]

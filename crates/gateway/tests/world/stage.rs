@@ -12,7 +12,10 @@ use kube::{
     core::{ApiResource, DynamicObject, GroupVersionKind},
 };
 use serde_json::{Value, json};
-use stead_kernel::{Authenticator, Body, Context, Identity, Principal, ports::events::RequestRow};
+use stead_kernel::{
+    Authenticator, Body, Context, Identity, Principal,
+    ports::{Prices, events::RequestRow},
+};
 use stead_testkit::{World, poll_until};
 use tower::ServiceExt;
 
@@ -76,10 +79,17 @@ impl Reply {
 impl Stage {
     /// A gateway with a key for user `ada` in project `default`.
     pub(crate) async fn start(world: World) -> Self {
-        let context = Context {
+        let prices = world.context().ports.prices;
+        Self::start_with(world, prices).await
+    }
+
+    /// The same with prices.
+    pub(crate) async fn start_with(world: World, prices: Arc<dyn Prices>) -> Self {
+        let mut context = Context {
             client: client(&world),
             ..world.context()
         };
+        context.ports.prices = prices;
         let running = (stead_gateway::module().start)(context).await.unwrap();
         let known = running.authenticators;
         let routes = running

@@ -45,8 +45,9 @@ impl Price {
 
 /// Knows prices.
 pub trait Prices: Send + Sync {
-    /// The price of a model at a type of provider (`openai`, `anthropic`); `None` when unknown, which is not free.
-    fn price(&self, provider_type: &str, model: &str) -> Option<Price>;
+    /// The price of a model at a vendor: a type of provider (`openai`, `anthropic`), or for types that do not tell the
+    /// vendor the host of the provider's address (`api.groq.com`). `None` when unknown, which is not free.
+    fn price(&self, vendor: &str, model: &str) -> Option<Price>;
 }
 
 #[cfg(test)]
