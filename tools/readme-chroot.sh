@@ -28,8 +28,11 @@ bind /etc/resolv.conf; bind /etc/hosts; bind /etc/ssl/certs; bind /etc/pip.conf
 bind "${CARGO_HOME:-$HOME/.cargo}" rw; bind "${RUSTUP_HOME:-$HOME/.rustup}"
 mkdir -p "$root/proc" "$root/dev"; mount -t proc proc "$root/proc"; mounts+=("$root/proc")
 mount --rbind /dev "$root/dev"; mounts+=("$root/dev")
-rm -rf "$root/stead"
+# What an earlier run built is kept; nothing else of it is.
+if [ -d "$root/stead/target" ]; then mv "$root/stead/target" "$root/target"; fi
+rm -rf "$root/stead" "$root/var/lib/stead"
 git clone --quiet "$repository" "$root/stead"
+if [ -d "$root/target" ]; then mv "$root/target" "$root/stead/target"; fi
 
 # The two commands and the tour's first lines; `up` is interrupted once it has answered.
 cat >"$root/follow" <<'INSIDE'
@@ -44,7 +47,7 @@ stead() { cargo run --release --quiet -- "$@"; }
 stead status
 stead get providers
 stead get models
-stead key create laptop -o json | grep -q sk-stead-
+stead key create laptop -o json | grep sk-stead- >/dev/null
 stead chat 'Tell me the capital of France.' | grep Paris
 stead trace list
 stead usage --by model

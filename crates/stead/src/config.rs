@@ -73,6 +73,8 @@ pub(crate) fn arguments() -> Vec<Arg> {
 /// # Errors
 /// `Invalid` for an unknown name, a value of the wrong shape, or a file that cannot be read; it names the source.
 pub(crate) fn resolve(data: &Path, environment: &Environment, flags: &ArgMatches) -> Result<Resolved> {
+    let data = &std::path::absolute(data)
+        .map_err(|error| Error::invalid(format!("{} is no folder", data.display())).because(error))?;
     let mut layers = Layers::new()?;
     layers.file(&file_path(data, environment, flags))?;
     layers.environment(environment)?;

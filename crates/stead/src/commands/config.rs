@@ -11,7 +11,7 @@ use stead_kernel::{
 
 use crate::{config, environment::Environment};
 
-/// `config view`.
+/// `config` and `config view`.
 pub(super) fn command() -> LocalCommand {
     let view = clap::Command::new("view")
         .about("Shows every setting with its value and source")
@@ -19,8 +19,7 @@ pub(super) fn command() -> LocalCommand {
     LocalCommand {
         spec: clap::Command::new("config")
             .about("Shows the configuration: flag > environment > file > default")
-            .subcommand_required(true)
-            .arg_required_else_help(true)
+            .args(config::arguments())
             .subcommand(view),
         run,
     }
@@ -28,9 +27,8 @@ pub(super) fn command() -> LocalCommand {
 
 fn run(matches: ArgMatches, local: Local) -> BoxFuture<'static, Result<()>> {
     async move {
-        let Some(("view", flags)) = matches.subcommand() else {
-            return Ok(());
-        };
+        // `config` alone is `config view`.
+        let flags = matches.subcommand_matches("view").unwrap_or(&matches);
         let resolved = config::resolve(&local.data, &Environment::read(), flags)?;
         local.terminal.print(&view(&resolved))
     }

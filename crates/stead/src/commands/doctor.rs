@@ -15,7 +15,7 @@ use stead_kernel::{
 use crate::server::{self, folder};
 
 /// Free space below which fetching models and keeping events gets risky, in bytes.
-const LOW_DISK: u64 = 2 << 30;
+const LOW_DISK: u64 = 2_000_000_000;
 
 /// `doctor`.
 pub(super) fn command() -> LocalCommand {
@@ -121,11 +121,16 @@ fn disk(root: &Path) -> Check {
         Some(free) if free < LOW_DISK => check(
             "disk",
             Verdict::Warning,
-            format!("{} MiB free, less than {} MiB", free >> 20, LOW_DISK >> 20),
+            format!("{} free, less than {}", free_text(free), free_text(LOW_DISK)),
         ),
-        Some(free) => check("disk", Verdict::Good, format!("{} MiB free", free >> 20)),
+        Some(free) => check("disk", Verdict::Good, format!("{} free", free_text(free))),
         None => check("disk", Verdict::Warning, "cannot tell how much is free"),
     }
+}
+
+/// Bytes as disks are sold.
+fn free_text(bytes: u64) -> String {
+    format!("{}.{} GB", bytes / 1_000_000_000, bytes / 100_000_000 % 10)
 }
 
 fn folder_check(root: &Path) -> Check {
