@@ -17,16 +17,26 @@ use super::{
 pub(super) struct Found {
     /// How far each segment is whole, in bytes.
     pub(super) segments: BTreeMap<u64, u64>,
-    /// Reservations that were never settled, with the rows to bill, oldest first.
-    pub(super) unsettled: Vec<(Id, Vec<u8>)>,
+    /// Reservations that were never settled, oldest first.
+    pub(super) unsettled: Vec<Unsettled>,
     /// Settled rows that are not shipped yet.
     pub(super) unshipped: u64,
+}
+
+/// A reservation that was never settled.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Unsettled {
+    pub(super) id: Id,
+    /// Where it lies.
+    pub(super) segment: u64,
+    /// The row to bill.
+    pub(super) payload: Vec<u8>,
 }
 
 /// Reads all segments. A torn end (a killed process or machine) is left out and said in the log.
 pub(super) fn scan(folder: &Path, shipped: Position) -> io::Result<Found> {
     let mut found = Found::default();
-    let mut open: HashMap<Id, (u64, Vec<u8>)> = HashMap::new();
+    let mut open: HashMap<Id, (u64, Unsettled)> = HashMap::new();
     let mut order = 0;
     for number in segment::list(folder)? {
         let path = segment::path(folder, number);
@@ -39,7 +49,12 @@ pub(super) fn scan(folder: &Path, shipped: Position) -> io::Result<Found> {
             let next = reader.next(|frame| match frame.kind {
                 Kind::Reservation => {
                     order += 1;
-                    open.insert(frame.id, (order, frame.payload.to_vec()));
+                    let unsettled = Unsettled {
+                        id: frame.id,
+                        segment: number,
+                        payload: frame.payload.to_vec(),
+                    };
+                    open.insert(frame.id, (order, unsettled));
                 }
                 Kind::Settlement => {
                     open.remove(&frame.id);
@@ -61,11 +76,8 @@ pub(super) fn scan(folder: &Path, shipped: Position) -> io::Result<Found> {
         }
         found.segments.insert(number, reader.offset());
     }
-    let mut unsettled: Vec<(Id, (u64, Vec<u8>))> = open.into_iter().collect();
-    unsettled.sort_by_key(|(_, (order, _))| *order);
-    found.unsettled = unsettled
-        .into_iter()
-        .map(|(id, (_, payload))| (id, payload))
-        .collect();
+    let mut unsettled: Vec<(u64, Unsettled)> = open.into_values().collect();
+    unsettled.sort_by_key(|(order, _)| *order);
+    found.unsettled = unsettled.into_iter().map(|(_, one)| one).collect();
     Ok(found)
 }

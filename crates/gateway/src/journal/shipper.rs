@@ -87,6 +87,8 @@ struct Shipper {
 /// Rows that were read, and the place after them.
 struct Batch {
     rows: Vec<Event>,
+    /// Bytes of these rows, as they lie in the journal.
+    bytes: usize,
     after: Position,
     /// Whether there may be more right now.
     more: bool,
@@ -221,39 +223,64 @@ impl Shipper {
 fn read(journal: &Journal, from: Position) -> io::Result<Batch> {
     let mut batch = Batch {
         rows: Vec::new(),
+        bytes: 0,
         after: from,
         more: false,
     };
-    let mut bytes = 0;
     for (number, length) in journal.whole(from.segment) {
         let offset = if number == from.segment { from.offset } else { 0 };
-        let mut reader = Reader::open(&segment::path(journal.folder(), number), offset, length)?;
-        loop {
-            if batch.rows.len() >= BATCH_ROWS || bytes >= BATCH_BYTES {
-                batch.more = true;
-                return Ok(batch);
+        match Reader::open(&segment::path(journal.folder(), number), offset, length) {
+            Ok(reader) => batch.fill(number, reader)?,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                // Somebody deleted it. The later ones are still worth shipping.
+                tracing::error!(
+                    number,
+                    "a journal segment is gone, and with it what was not shipped"
+                );
+                batch.after = Position {
+                    segment: number,
+                    offset: length,
+                };
             }
+            Err(error) => return Err(error),
+        }
+        if batch.more {
+            break;
+        }
+    }
+    Ok(batch)
+}
+
+impl Batch {
+    /// Takes in a segment's rows until the segment ends or the batch is full.
+    fn fill(&mut self, segment: u64, mut reader: Reader) -> io::Result<()> {
+        loop {
+            if self.rows.len() >= BATCH_ROWS || self.bytes >= BATCH_BYTES {
+                self.more = true;
+                return Ok(());
+            }
+            let bytes = &mut self.bytes;
             let settled = reader.next(|frame| {
                 let settled = frame.kind == Kind::Settlement;
-                bytes += if settled { frame.payload.len() } else { 0 };
+                *bytes += if settled { frame.payload.len() } else { 0 };
                 settled.then(|| serde_json::from_slice::<RequestRow>(frame.payload))
             })?;
-            batch.after = Position {
-                segment: number,
+            self.after = Position {
+                segment,
                 offset: reader.offset(),
             };
             match settled {
-                None => break,
+                None => return Ok(()),
                 Some(None) => {}
-                Some(Some(Ok(row))) => batch.rows.push(Event::Request(Box::new(row))),
+                Some(Some(Ok(row))) => self.rows.push(Event::Request(Box::new(row))),
                 Some(Some(Err(error))) => {
                     tracing::error!(%error, "a usage row in the journal cannot be read");
                 }
             }
         }
     }
-    Ok(batch)
 }
+
 /// Two halves of what was refused; a row that stands alone is left out.
 fn halve(mut rows: Vec<Event>, error: &Error) -> Vec<Vec<Event>> {
     if rows.len() == 1 {

@@ -143,7 +143,7 @@ fn a_segment_that_is_cut_anywhere_keeps_every_whole_record_before_the_cut() {
         let open: Vec<u128> = found
             .unsettled
             .iter()
-            .map(|(id, _)| u128::from_be_bytes(*id))
+            .map(|one| u128::from_be_bytes(one.id))
             .collect();
         assert_eq!(&open, expected, "cut at {cut}");
     }
@@ -334,4 +334,74 @@ impl Events for Flaky {
     async fn audit(&self, query: AuditQuery) -> stead_kernel::Result<Page<AuditRow>> {
         self.store.audit(query).await
     }
+}
+
+#[test]
+fn what_waits_for_the_disk_takes_bounded_memory_and_refused_requests_only_half_of_it() {
+    let folder = folder();
+    let journal = Journal::open_with(folder.path(), full, 1_000).unwrap();
+    let refused = |number| RequestRow {
+        input: Some("x".repeat(1 << 16)),
+        error: "e".repeat(6_000),
+        ..row(number, Outcome::Error)
+    };
+    for number in 0..4_000 {
+        journal.settle(Ticket::without(id(number)), &refused(number));
+    }
+    let waiting = journal.lag().deferred;
+    assert!(
+        (2_000..3_000).contains(&waiting),
+        "{waiting}: half of 32 MiB, without bodies"
+    );
+    journal.settle(Ticket::at(id(1), 7), &row(1, Outcome::Ok));
+    assert_eq!(
+        journal.lag().deferred,
+        waiting + 1,
+        "what was answered has its own room"
+    );
+}
+
+#[tokio::test]
+async fn an_interrupted_request_keeps_its_segment_until_its_end_is_written() {
+    let folder = folder();
+    {
+        let journal = Journal::open_with(folder.path(), segment::create, 200).unwrap();
+        reserve(&journal, 1);
+        let ticket = reserve(&journal, 2);
+        settle(&journal, ticket, 2);
+    }
+    // The next process finds a full disk, ships what there is and is killed.
+    let journal = Journal::open_with(folder.path(), full, 200).unwrap();
+    assert_eq!(journal.lag().deferred, 1);
+    let events = Arc::new(MemoryEvents::default());
+    let tasks = start(&journal, &events);
+    shipped(&events, 1).await;
+    assert!(tasks.shutdown(SOON).await);
+    drop(journal);
+    let journal = Journal::open(folder.path()).unwrap();
+    let tasks = start(&journal, &events);
+    let rows = shipped(&events, 2).await;
+    assert!(rows.iter().any(|row| row.outcome == Outcome::Interrupted));
+    assert!(tasks.shutdown(SOON).await);
+}
+
+#[tokio::test]
+async fn a_leftover_file_and_a_missing_one_stop_neither_writing_nor_shipping() {
+    let folder = folder();
+    let journal = Journal::open_with(folder.path(), segment::create, 200).unwrap();
+    fs::write(segment::path(folder.path(), 1), "left").unwrap();
+    assert!(journal.reserve(id(1), &row(1, Outcome::Interrupted)).is_err());
+    for number in 2..=6 {
+        let ticket = reserve(&journal, number);
+        settle(&journal, ticket, number);
+    }
+    fs::remove_file(segment::path(folder.path(), 2)).unwrap();
+    let events = Arc::new(MemoryEvents::default());
+    let tasks = start(&journal, &events);
+    poll_until(SOON, "the last row", async || {
+        let rows = rows(&events);
+        rows.iter().any(|row| row.id == id(6).to_string()).then_some(())
+    })
+    .await;
+    assert!(tasks.shutdown(SOON).await);
 }

@@ -22,13 +22,16 @@ use uuid::Uuid;
 use super::{
     frame::{self, Id, Kind},
     position::{self, Position},
-    recovery, segment,
+    recovery::{self, Unsettled},
+    segment,
 };
 
 /// A segment is closed when it has grown to this, in bytes.
 const SEGMENT_SIZE: u64 = 64 << 20;
 /// How many settlements may wait in memory while the disk takes none.
 const DEFERRED_LIMIT: usize = 10_000;
+/// How many bytes they may take; those of refused requests, which cost nothing, half of both.
+const DEFERRED_BYTES: usize = 32 << 20;
 
 /// Opens a new segment; tests put a full disk here.
 pub(super) type Opener = fn(&Path) -> io::Result<File>;
@@ -60,6 +63,8 @@ struct State {
     unsynced: Vec<Arc<File>>,
     /// Settlements that could not be written.
     deferred: VecDeque<(Ticket, Vec<u8>)>,
+    /// The bytes of these.
+    deferred_bytes: usize,
 }
 
 struct Active {
@@ -90,6 +95,15 @@ impl Ticket {
             id: *id.as_bytes(),
             segment: 0,
         }
+    }
+}
+
+#[cfg(test)]
+impl Ticket {
+    /// For a reservation in a segment.
+    pub(super) fn at(id: Uuid, segment: u64) -> Self {
+        let id = *id.as_bytes();
+        Self { id, segment }
     }
 }
 
@@ -145,6 +159,7 @@ impl Journal {
                 segments,
                 unsynced: Vec::new(),
                 deferred: VecDeque::new(),
+                deferred_bytes: 0,
             }),
             settled: Notify::new(),
             dirty: Notify::new(),
@@ -156,14 +171,17 @@ impl Journal {
     }
 
     /// Settles the reservations of earlier processes: nobody knows more, so they are billed as reserved.
-    fn interrupt(&self, unsettled: &[(Id, Vec<u8>)]) {
-        let rows = unsettled
-            .iter()
-            .filter_map(|(id, payload)| Some((id, interrupted(payload).ok()?)));
+    fn interrupt(&self, unsettled: &[Unsettled]) {
         let mut count = 0;
-        for (id, row) in rows {
+        for Unsettled { id, segment, payload } in unsettled {
+            let Ok(row) = interrupted(payload) else { continue };
             count += 1;
-            self.settle(Ticket { id: *id, segment: 0 }, &row);
+            // Its segment stays until this is written, in case the process is killed first.
+            if let Some(segment) = self.state().segments.get_mut(segment) {
+                segment.open += 1;
+            }
+            let (id, segment) = (*id, *segment);
+            self.settle(Ticket { id, segment }, &row);
         }
         let unreadable = unsettled.len() - count;
         if !unsettled.is_empty() {
@@ -189,25 +207,38 @@ impl Journal {
         Ok(Ticket { id, segment })
     }
 
-    /// Appends the settlement of a reservation. When the disk takes nothing, it waits in memory and is tried again.
+    /// Appends the settlement of a reservation. When the disk takes nothing, it waits in memory, without the bodies,
+    /// and is tried again.
     pub(crate) fn settle(&self, ticket: Ticket, row: &RequestRow) {
         let written = with_frame(Kind::Settlement, ticket.id, row, |bytes| {
             let mut state = self.state();
             let written = self.0.append(&mut state, bytes);
             if written.is_ok() {
                 state.close(ticket);
-            } else if state.deferred.len() < DEFERRED_LIMIT {
-                state.deferred.push_back((ticket, bytes.to_vec()));
             }
             written
         });
         match written {
             Ok(_) => self.count_settled(),
             Err(error) => {
-                tracing::error!(%error, "a usage row cannot be written to the journal; it is tried again");
+                let waits = self.defer(ticket, row);
+                tracing::error!(%error, waits, "a usage row cannot be written to the journal; if it waits, it is tried again");
             }
         }
         self.0.dirty.notify_one();
+    }
+
+    /// Keeps a settlement in memory; says whether there was room.
+    fn defer(&self, ticket: Ticket, row: &RequestRow) -> bool {
+        let lean = RequestRow {
+            input: None,
+            output: None,
+            ..row.clone()
+        };
+        let kept = with_frame(Kind::Settlement, ticket.id, &lean, |bytes| {
+            Ok(self.state().defer(ticket, bytes))
+        });
+        kept.unwrap_or(false)
     }
 
     fn count_settled(&self) {
@@ -226,6 +257,7 @@ impl Journal {
                 state.deferred.push_front((ticket, bytes));
                 return false;
             }
+            state.deferred_bytes = state.deferred_bytes.saturating_sub(bytes.len());
             state.close(ticket);
             drop(state);
             self.count_settled();
@@ -322,6 +354,18 @@ impl Journal {
 }
 
 impl State {
+    /// Keeps a settlement that could not be written, if there is room for its sort.
+    fn defer(&mut self, ticket: Ticket, bytes: &[u8]) -> bool {
+        let share = if ticket.segment == 0 { 2 } else { 1 };
+        let size = self.deferred_bytes + bytes.len();
+        if self.deferred.len() >= DEFERRED_LIMIT / share || size > DEFERRED_BYTES / share {
+            return false;
+        }
+        self.deferred.push_back((ticket, bytes.to_vec()));
+        self.deferred_bytes = size;
+        true
+    }
+
     fn close(&mut self, ticket: Ticket) {
         if let Some(segment) = self.segments.get_mut(&ticket.segment) {
             segment.open = segment.open.saturating_sub(1);
@@ -357,7 +401,14 @@ impl Inner {
         }
         let number = state.next;
         let path = segment::path(&self.folder, number);
-        let file = (self.open)(&path)?;
+        let file = match (self.open)(&path) {
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+                // Something was left there; the next try goes past it.
+                state.next += 1;
+                return Err(error);
+            }
+            opened => opened?,
+        };
         if let Err(error) = write_whole(&file, segment::MAGIC) {
             // The empty file says nothing and would be in the way of the next try.
             let _ = std::fs::remove_file(&path);
