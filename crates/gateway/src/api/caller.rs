@@ -67,6 +67,9 @@ impl Caller {
 fn project(principal: &Principal, headers: &HeaderMap) -> Result<String, ApiError> {
     if let Some(value) = headers.get(PROJECT_HEADER) {
         let named = value.to_str().unwrap_or_default();
+        if !is_project(named) {
+            return Err(Error::invalid(format!("{PROJECT_HEADER} holds no name of a project")).into());
+        }
         if principal.owns(named) {
             return Ok(named.to_owned());
         }
@@ -80,6 +83,18 @@ fn project(principal: &Principal, headers: &HeaderMap) -> Result<String, ApiErro
         let refused = Error::forbidden(format!("user `{}` has no project to work in", principal.user));
         refused.hint("ask an admin for one").into()
     })
+}
+
+/// Whether a text can be a project's name (<https://www.rfc-editor.org/rfc/rfc1123#section-2>): an admin may name any,
+/// and rows are summed by it.
+fn is_project(text: &str) -> bool {
+    let alphanumeric = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
+    let ends = |byte: Option<&u8>| byte.is_some_and(|byte| alphanumeric(*byte));
+    let bytes = text.as_bytes();
+    bytes.len() <= 63
+        && ends(bytes.first())
+        && ends(bytes.last())
+        && bytes.iter().all(|byte| alphanumeric(*byte) || *byte == b'-')
 }
 
 #[cfg(test)]
@@ -106,6 +121,9 @@ mod tests {
             (&nobody, None, None),
             (&admin, None, Some("default")),
             (&admin, Some("finance"), Some("finance")),
+            (&admin, Some(""), None),
+            (&admin, Some("a b"), None),
+            (&admin, Some("-a"), None),
         ];
         for (principal, named, expected) in cases {
             let mut headers = HeaderMap::new();

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use axum::{
     Json,
-    extract::{Path, Request, State},
+    extract::{Path, Request, State, rejection::PathRejection},
     response::{IntoResponse, Response},
 };
 use serde_json::{Value, json};
@@ -31,7 +31,7 @@ pub(super) async fn list(State(gateway): State<Arc<Gateway>>, request: Request) 
 /// One of them.
 pub(super) async fn one(
     State(gateway): State<Arc<Gateway>>,
-    Path(id): Path<String>,
+    id: Result<Path<String>, PathRejection>,
     request: Request,
 ) -> Response {
     let (parts, _) = request.into_parts();
@@ -39,6 +39,10 @@ pub(super) async fn one(
     let caller = match Caller::of(&parts, &snapshot) {
         Ok(caller) => caller,
         Err(error) => return error.into_response(),
+    };
+    let Ok(Path(id)) = id else {
+        let message = "the model's name in the address is no UTF-8 text";
+        return ApiError::invalid("invalid_url", message).into_response();
     };
     match snapshot.resolve(caller.asker(), &id) {
         Ok(route) => {

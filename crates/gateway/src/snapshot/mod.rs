@@ -254,7 +254,7 @@ impl Snapshot {
 
 impl Project {
     fn find<'a>(&self, admin: bool, model: &'a str) -> Result<(&Arc<Provider>, &'a str), Refusal> {
-        if let Some((name, rest)) = model.split_once('/') {
+        if let Some((name, rest)) = model.split_once('/').filter(|(_, rest)| !rest.is_empty()) {
             let provider = self.providers.get(name);
             if let Some(provider) =
                 provider.filter(|provider| provider.usable_by(admin) && provider.has(rest))

@@ -64,6 +64,31 @@ async fn keys_that_are_wrong_late_or_switched_off_are_refused() {
 }
 
 #[tokio::test]
+async fn a_models_name_in_an_address_may_be_percent_encoded_and_a_provider_alone_is_no_model() {
+    let stage = stage().await;
+    let open = json!({"type": "openai-compatible", "baseUrl": "https://p.test/v1"});
+    stage.apply("ModelProvider", "modelproviders", "open", open).await;
+    stage.known("open/meta/llama-3").await;
+    for path in ["p%2Fm", "p/m", "open%2Fmeta%2Fllama-3"] {
+        let reply = stage.get(&format!("/v1/models/{path}"), KEY).await;
+        assert_eq!(reply.status, StatusCode::OK, "{path}");
+    }
+    assert_eq!(
+        status(&stage, KEY, "open/").await,
+        (404, "model_not_found".into())
+    );
+    assert_eq!(status(&stage, KEY, "open/meta/llama-3").await.0, 200);
+    let mut request = post("/v1/chat/completions", KEY, &ask("chat").to_string());
+    let elsewhere = "empty".parse().unwrap();
+    request.headers_mut().insert("x-stead-project", elsewhere);
+    assert_eq!(
+        stage.send(request).await.status,
+        StatusCode::OK,
+        "a key has its own project"
+    );
+}
+
+#[tokio::test]
 async fn a_key_with_a_list_is_held_to_it() {
     let stage = stage().await;
     stage
@@ -151,6 +176,8 @@ async fn requests_that_are_wrong_get_one_clear_error() {
     assert_eq!(reply.error(), (405, "method_not_allowed".into()));
     let reply = stage.get("/v1/models/no/such", KEY).await;
     assert_eq!(reply.error(), (404, "model_not_found".into()));
+    let reply = stage.get("/v1/models/%ff", KEY).await;
+    assert_eq!(reply.error(), (400, "invalid_url".into()));
     let streamed = http::Request::post(chat)
         .header(header::AUTHORIZATION, format!("Bearer {KEY}"))
         .body(Body::from_stream(futures::stream::iter(
