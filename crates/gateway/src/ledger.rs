@@ -27,6 +27,11 @@ use crate::{
 const DEFAULT_OUTPUT: u64 = 1_024;
 /// One request in so many is captured when bodies are sampled.
 const SAMPLE: u128 = 10;
+/// The most tokens that are reserved for an answer, and that a row counts of each sort: what a client or provider
+/// claims beyond it is no truth, and sums must not overflow.
+const TOKEN_LIMITS: (u64, u64) = (1 << 20, 1 << 32);
+/// The most bytes of a text in a row that a client or provider can make as long as it likes.
+const TEXT_LIMIT: usize = 1_024;
 /// The label of rows whose usage the provider did not tell.
 const ESTIMATED: (&str, &str) = ("stead.dev/usage", "estimated");
 
@@ -117,7 +122,7 @@ impl Ledger {
         // Four bytes a token is about right for text; the exact bound comes with budgets.
         self.reserved = TokenUsage {
             input: u64::try_from(body.len()).unwrap_or(u64::MAX).div_ceil(4),
-            output: max_tokens.unwrap_or(DEFAULT_OUTPUT),
+            output: max_tokens.unwrap_or(DEFAULT_OUTPUT).min(TOKEN_LIMITS.0),
             ..TokenUsage::default()
         };
         self.input = Some(body.clone());
@@ -184,7 +189,7 @@ impl Ledger {
             attempt.duration_us = micros(began);
             attempt.status = failure.map_or(status, |failure| failure.status);
             attempt.error = failure
-                .map(|failure| failure.error.message.clone())
+                .map(|failure| clipped(&failure.error.message))
                 .unwrap_or_default();
         }
     }
@@ -209,14 +214,14 @@ impl Ledger {
     /// Settles a request that failed; an answer under way had its status already.
     pub(crate) fn fail(mut self, error: &ApiError, tally: Tally) {
         if let (Some(_), Some(attempt)) = (self.attempt, self.row.attempts.last_mut()) {
-            attempt.error.clone_from(&error.message);
+            attempt.error = clipped(&error.message);
             attempt.status = 200;
         }
         if let (Some(began), Some(attempt)) = (self.attempt.take(), self.row.attempts.last_mut()) {
             attempt.duration_us = micros(began);
         }
         self.row.status = error.status.as_u16();
-        self.row.error.clone_from(&error.message);
+        self.row.error = clipped(&error.message);
         self.settle(Outcome::Error, tally);
     }
 
@@ -227,6 +232,12 @@ impl Ledger {
     }
 
     fn abandon(&mut self, tally: Tally) {
+        if std::thread::panicking() {
+            self.row.status = 500;
+            self.row.error = "the gateway failed; its log says more".into();
+            self.end_attempt(None, 0);
+            return self.settle(Outcome::Error, tally);
+        }
         self.row.error = "the client left before the end of the answer".into();
         self.end_attempt(None, self.row.status);
         self.settle(Outcome::Cancelled, tally);
@@ -242,6 +253,9 @@ impl Ledger {
         if let Some(provider) = self.provider.clone() {
             self.row.cost = self.price(&provider, &self.row.provider_model, &self.row.usage);
             metrics::count(&provider.counters, outcome, &self.row.usage);
+        } else {
+            // Nobody was asked, and that costs nothing.
+            self.row.cost = Some(NanoUsd::default());
         }
         self.leave_provider();
         self.capture(outcome, tally);
@@ -258,7 +272,7 @@ impl Ledger {
 
     /// As the provider counted; else what was produced, estimated.
     fn usage(&mut self, outcome: Outcome, tally: &Tally) -> TokenUsage {
-        if let Some(usage) = tally.usage {
+        if let Some(usage) = tally.usage.map(plausible) {
             let output = if outcome == Outcome::Ok {
                 usage.output
             } else {
@@ -307,6 +321,23 @@ impl Drop for Ledger {
             });
         }
     }
+}
+
+/// Counts within what can be true.
+fn plausible(usage: TokenUsage) -> TokenUsage {
+    let bounded = |count: u64| count.min(TOKEN_LIMITS.1);
+    TokenUsage {
+        input: bounded(usage.input),
+        output: bounded(usage.output),
+        cached_input: bounded(usage.cached_input),
+        reasoning: bounded(usage.reasoning),
+    }
+}
+
+/// The beginning of a text.
+pub(crate) fn clipped(text: &str) -> String {
+    let end = text.floor_char_boundary(TEXT_LIMIT);
+    text.get(..end).unwrap_or_default().to_owned()
 }
 
 /// A UUID of version 7 without a system call for each.

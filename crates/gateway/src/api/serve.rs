@@ -18,7 +18,7 @@ use super::{caller::Caller, error::ApiError};
 use crate::{
     Gateway,
     dispatch::{Answered, Dispatch},
-    ledger::Ledger,
+    ledger::{Ledger, clipped},
     scan::{self, Operation},
     snapshot::{Refusal, Snapshot},
     stream::{Clocks, StreamBody},
@@ -114,7 +114,7 @@ async fn answer(
 ) -> Result<Answered, ApiError> {
     let request = scan::scan(body)?;
     ledger.describe(|row| {
-        row.model.clone_from(&request.fields.model);
+        row.model = clipped(&request.fields.model);
         row.stream = request.fields.stream;
     });
     let asker = caller.asker();
@@ -131,11 +131,12 @@ async fn answer(
         trace,
     };
     let targets = dispatch.targets(&route);
-    let Some(first) = targets.first() else {
+    let first = targets.first().cloned().or_else(|| dispatch.spare(&route));
+    let Some(first) = first else {
         let message = format!("route `{}` has no target that can answer you", route.name);
         return Err(ApiError::unavailable("no_target", message));
     };
-    ledger.reserve(&request.body, request.fields.max_tokens, first)?;
+    ledger.reserve(&request.body, request.fields.max_tokens, &first)?;
     dispatch.run(route, targets, ledger).await
 }
 

@@ -61,6 +61,13 @@ impl Dispatch<'_> {
         order::order(route, self.asker.admin, &mut rand::rng())
     }
 
+    /// The first target of the route's fallbacks.
+    pub(crate) fn spare(&self, route: &Route) -> Option<Target> {
+        let routes = &self.snapshot.project(self.asker.project).routes;
+        let mut fallbacks = route.fallbacks.iter().filter_map(|name| routes.get(name));
+        fallbacks.find_map(|route| self.targets(route).into_iter().next())
+    }
+
     /// Asks the targets of the route, then those of its fallbacks, until one answers.
     pub(crate) async fn run(
         &self,
@@ -117,6 +124,9 @@ impl Dispatch<'_> {
         let mut asked_wait = Duration::ZERO;
         let mut last = None;
         for _ in 0..route.attempts {
+            if targets.is_empty() {
+                break;
+            }
             if next >= targets.len() {
                 next = 0;
                 round += 1;
@@ -149,7 +159,7 @@ impl Dispatch<'_> {
                 }
             }
             last = Some(failure);
-            if targets.is_empty() || Instant::now() >= deadline {
+            if Instant::now() >= deadline {
                 break;
             }
         }

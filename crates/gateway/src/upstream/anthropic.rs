@@ -147,11 +147,11 @@ impl AnthropicStream {
         let mut out = Vec::new();
         for event in events {
             let chunks = self.translator.event(&event);
+            tally.usage = Some(from_wire(self.translator.usage()));
             if !self.translate(chunks, &mut out, tally) {
                 return;
             }
         }
-        tally.usage = Some(from_wire(self.translator.usage()));
         if !out.is_empty() {
             self.waiting.push_back(Ok(out.into()));
         }

@@ -210,14 +210,18 @@ fn read_whole(call: &Call<'_>, provider: &Provider, body: &Bytes, keep: bool) ->
     if whole.error.is_some_and(|error| error.get() != "null") {
         return Err(Failure::of_event(provider, body));
     }
-    let content = match call.operation {
-        Operation::Chat | Operation::Completions => whole.choices,
-        Operation::Embeddings => whole.data,
+    let (content, generates) = match call.operation {
+        Operation::Chat | Operation::Completions => (whole.choices, true),
+        Operation::Embeddings => (whole.data, false),
     };
-    if content.is_none() {
+    let Some(content) = content else {
         return Err(Failure::garbage(provider, "it has no content"));
-    }
+    };
     let mut tally = Tally::new(keep);
+    if generates {
+        // In case the provider does not count: about four bytes a token.
+        tally.pieces = u64::try_from(content.get().len().div_ceil(4)).unwrap_or(u64::MAX);
+    }
     tally.usage = whole.usage.map(TokenUsage::from);
     tally.finished = true;
     tally.whole(body);

@@ -359,6 +359,20 @@ async fn an_anthropic_provider_is_translated_both_ways() {
 }
 
 #[tokio::test]
+async fn what_anthropic_counted_before_an_error_is_billed() {
+    const END: &str = "event: message_delta\ndata: {\"type\":\"message_delta\",\"delta\":{\"stop_reason\":\"end_turn\"},\"usage\":{\"output_tokens\":30}}\n\nevent: error\ndata: {\"type\":\"error\",\"error\":{\"type\":\"overloaded_error\",\"message\":\"x\"}}\n\n";
+    let pieces = [&ANTHROPIC[..4], &[END]].concat();
+    let provider = Provider::script([Act::Stream(pieces, End::Stall)]);
+    let stage = with(&provider, json!({"type": "anthropic"})).await;
+    stage.chat(ask_stream("p/m")).await;
+    let row = stage.row().await;
+    assert_eq!(
+        (row.outcome, row.usage.input, row.usage.output),
+        (Outcome::Error, 9, 30)
+    );
+}
+
+#[tokio::test]
 async fn what_is_lost_in_translation_is_told_in_a_header() {
     let whole = json!({"id": "msg_1", "type": "message", "role": "assistant", "model": "m",
         "content": [{"type": "text", "text": "Hello"}], "stop_reason": "end_turn",
