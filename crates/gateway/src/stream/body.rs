@@ -36,7 +36,8 @@ pub(crate) struct StreamBody {
     /// Settles as cancelled when it is dropped.
     ledger: Option<Ledger>,
     clocks: Clocks,
-    last_piece: Instant,
+    /// Since when the provider is waited for; not while the client takes its time to read what is there.
+    waiting: Option<Instant>,
     alarm: Pin<Box<Sleep>>,
 }
 
@@ -58,7 +59,7 @@ impl StreamBody {
             tally,
             ledger: Some(ledger),
             clocks,
-            last_piece: now,
+            waiting: Some(now),
             alarm,
         }
     }
@@ -78,8 +79,9 @@ impl StreamBody {
 
     /// Whether the stream has taken too long. The alarm is moved only when it rings, not with every piece.
     fn poll_alarm(&mut self, context: &mut Context<'_>) -> Poll<Failure> {
+        let waiting = *self.waiting.get_or_insert_with(Instant::now);
+        let due = self.clocks.deadline.min(waiting + self.clocks.idle);
         loop {
-            let due = self.clocks.deadline.min(self.last_piece + self.clocks.idle);
             let rings = self.alarm.as_mut().poll(context).is_ready();
             let now = Instant::now();
             if now >= self.clocks.deadline {
@@ -112,6 +114,7 @@ impl Body for StreamBody {
     ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
         let this = self.get_mut();
         if let Some(head) = this.head.take().filter(|head| !head.is_empty()) {
+            this.waiting = None;
             return Poll::Ready(Some(Ok(Frame::data(head))));
         }
         let Some(source) = &mut this.source else {
@@ -119,7 +122,7 @@ impl Body for StreamBody {
         };
         let bytes = match source.poll_piece(context, &mut this.tally) {
             Poll::Ready(Some(Ok(bytes))) => {
-                this.last_piece = Instant::now();
+                this.waiting = None;
                 bytes
             }
             Poll::Ready(Some(Err(failure))) => this.end(Some(&failure)),

@@ -78,6 +78,10 @@ impl OpenAiStream {
         let Some(data) = splitter::data(event) else {
             return Verdict::Pass;
         };
+        if data.trim_ascii().is_empty() {
+            // Some providers keep the connection open with these.
+            return Verdict::Pass;
+        }
         if data.trim_ascii() == b"[DONE]" {
             return Verdict::End;
         }

@@ -390,3 +390,109 @@ async fn a_stream_that_is_cut_after_its_reason_to_finish_is_whole() {
     let reply = stage.chat(ask_stream("chat")).await;
     assert_eq!(reply.text(), [CHUNK_A, CHUNK_STOP, DONE].concat());
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_client_that_reads_slowly_is_not_the_providers_fault() {
+    let provider = Provider::script([whole_stream()]);
+    let stage = with(&[("p", &provider)], json!({"timeouts": {"idle": "3s"}})).await;
+    let request = post("/v1/chat/completions", KEY, &ask_stream("chat").to_string());
+    let mut body = stage.open(request).await.into_body();
+    let mut text = Vec::new();
+    while let Some(frame) = body.frame().await {
+        text.extend_from_slice(&frame.unwrap().into_data().unwrap());
+        tokio::time::sleep(Duration::from_secs(10)).await;
+    }
+    let text = String::from_utf8(text).unwrap();
+    assert!(text.ends_with(DONE) && !text.contains("error"), "{text}");
+}
+
+#[tokio::test]
+async fn events_that_only_keep_the_connection_open_are_no_garbage() {
+    let pings = [
+        ": PROCESSING\n\n",
+        "data:\n\n",
+        "event: ping\ndata: {\"type\": \"ping\"}\n\n",
+    ];
+    let pieces = [&pings[..], &[CHUNK_A], &pings[..], &[CHUNK_STOP, DONE]].concat();
+    let provider = Provider::script([Act::Stream(pieces, End::Close)]);
+    let stage = with(&[("p", &provider)], json!({})).await;
+    let reply = stage.chat(ask_stream("chat")).await;
+    assert!(
+        reply.text().ends_with(DONE) && !reply.text().contains("error"),
+        "{}",
+        reply.text()
+    );
+    assert_eq!(stage.row().await.output.as_deref(), Some("Hel"));
+}
+
+#[tokio::test]
+async fn a_route_whose_providers_are_gone_falls_back() {
+    let good = Provider::script([answer("x")]);
+    let stage = with(&[("q", &good)], json!({})).await;
+    stage
+        .route(
+            "orphan",
+            json!({"targets": [{"provider": "deleted", "model": "m"}], "fallbacks": ["orphan", "chat"],
+                "retry": {"attempts": 3, "backoff": "20s"}}),
+        )
+        .await;
+    let reply = stage.chat(ask("orphan")).await;
+    assert_eq!(
+        (
+            reply.status,
+            reply.header("x-stead-route"),
+            reply.header("x-stead-attempts")
+        ),
+        (StatusCode::OK, "chat", "1")
+    );
+}
+
+#[tokio::test]
+async fn a_panic_is_recorded_as_a_failure_and_not_as_a_client_that_left() {
+    use futures::FutureExt;
+    let stage = Stage::start(World::new()).await;
+    let boom = axum::Router::new().route(
+        "/v1/chat/completions",
+        axum::routing::post(async || -> String { panic!("on purpose") }),
+    );
+    stage.world.ports.web.host("p.test", boom);
+    stage.provider("p", json!({})).await;
+    let request = post("/v1/chat/completions", KEY, &ask("p/m").to_string());
+    let answered = std::panic::AssertUnwindSafe(stage.open(request))
+        .catch_unwind()
+        .await;
+    assert!(answered.is_err());
+    let row = stage.row().await;
+    assert_eq!((row.outcome, row.status), (Outcome::Error, 500));
+    assert!(stage.metrics().contains("stead_gateway_in_flight 0"));
+}
+
+#[tokio::test]
+async fn rows_hold_no_counts_or_texts_beyond_reason() {
+    let says = |usage: Value| {
+        let body = json!({"choices": [{"message": {"content": "x".repeat(400)}}], "usage": usage});
+        Act::Say(200, &[], body.to_string())
+    };
+    let provider = Provider::script([
+        says(json!({"prompt_tokens": u64::MAX, "completion_tokens": u64::MAX})),
+        says(Value::Null),
+    ]);
+    let stage = with(&[("p", &provider)], json!({})).await;
+    for model in ["chat", "chat", &"\u{e9}".repeat(100_000)] {
+        stage.chat(ask(model)).await;
+    }
+    let rows = stage.rows(3).await;
+    let find = |wanted: &dyn Fn(&stead_kernel::ports::events::RequestRow) -> bool| {
+        rows.iter().find(|row| wanted(row)).unwrap()
+    };
+    assert_eq!(find(&|row| row.usage.output > 1_000).usage.input, 1 << 32);
+    let estimated = find(&|row| row.labels.contains_key("stead.dev/usage"));
+    assert!(
+        (100..150).contains(&estimated.usage.output),
+        "{}",
+        estimated.usage.output
+    );
+    let unknown = find(&|row| row.status == 404);
+    assert!(unknown.model.len() <= 1_024 && unknown.error.len() <= 1_024);
+    assert_eq!(unknown.cost.map(|cost| cost.0), Some(0), "nobody was asked");
+}
