@@ -33,7 +33,7 @@ pub(crate) use self::{
     singular = "user",
     category = "stead",
     status = "UserStatus",
-    printcolumn = r#"{"name":"Name","type":"string","description":"The person's name","jsonPath":".spec.displayName"}"#,
+    printcolumn = r#"{"name":"Full name","type":"string","description":"The person's name","jsonPath":".spec.displayName"}"#,
     printcolumn = r#"{"name":"Admin","type":"boolean","description":"Whether the user may do everything","jsonPath":".spec.admin"}"#,
     printcolumn = r#"{"name":"Projects","type":"string","description":"The user's projects","jsonPath":".spec.projects"}"#,
     printcolumn = r#"{"name":"Ready","type":"string","description":"Whether the user can sign in","jsonPath":".status.conditions[?(@.type==\"Ready\")].status"}"#,
