@@ -36,7 +36,6 @@ const TEXT_LIMIT: usize = 1_024;
 const ESTIMATED: (&str, &str) = ("stead.dev/usage", "estimated");
 
 /// What ledgers work with.
-#[derive(Clone)]
 pub(crate) struct Books {
     pub(crate) journal: Journal,
     pub(crate) clock: Arc<dyn Clock>,
@@ -47,7 +46,7 @@ pub(crate) struct Books {
 
 /// The record of one request. Dropped unsettled, it settles as cancelled.
 pub(crate) struct Ledger {
-    books: Books,
+    books: Arc<Books>,
     id: Uuid,
     row: RequestRow,
     started: Instant,
@@ -66,7 +65,7 @@ pub(crate) struct Ledger {
 
 impl Ledger {
     /// Opens the record of a request that just came.
-    pub(crate) fn open(books: Books, row: RequestRow) -> Self {
+    pub(crate) fn open(books: Arc<Books>, row: RequestRow) -> Self {
         let now = books.clock.now();
         let id = new_id(now);
         books.metrics.begin();

@@ -59,7 +59,7 @@ pub fn new_key() -> (String, String) {
 /// What requests work with.
 struct Gateway {
     snapshot: snapshot::Handle,
-    books: Books,
+    books: Arc<Books>,
     outbound: Arc<dyn Outbound>,
     chat: Arc<dyn Chat>,
     clock: Arc<dyn Clock>,
@@ -83,13 +83,13 @@ async fn start(context: Context) -> Result<Running> {
     let metrics = Arc::new(Metrics::default());
     let gateway = Arc::new(Gateway {
         snapshot: snapshot.clone(),
-        books: Books {
+        books: Arc::new(Books {
             journal: journal.clone(),
             clock: Arc::clone(&context.ports.clock),
             prices: Arc::clone(&context.ports.prices),
             capture: context.settings.capture,
             metrics: Arc::clone(&metrics),
-        },
+        }),
         outbound: Arc::clone(&context.ports.outbound),
         chat: Arc::clone(&context.ports.chat),
         clock: Arc::clone(&context.ports.clock),

@@ -1,6 +1,6 @@
 //! One request from its head to its answer.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use axum::{
     extract::Request,
@@ -72,7 +72,7 @@ fn open(gateway: &Gateway, operation: Operation, caller: &Caller, trace: Trace) 
         labels: key.map(|key| key.labels.clone()).unwrap_or_default(),
         ..RequestRow::default()
     };
-    Ledger::open(gateway.books.clone(), row)
+    Ledger::open(Arc::clone(&gateway.books), row)
 }
 
 /// Reads the body, not beyond the limit.

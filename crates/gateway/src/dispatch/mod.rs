@@ -77,12 +77,11 @@ impl Dispatch<'_> {
     ) -> Result<Answered, ApiError> {
         let deadline = ledger.started() + first.limits.total;
         let project = self.snapshot.project(self.asker.project);
-        let fallbacks = first.fallbacks.clone();
         let mut failure = match self.ask_route(&first, targets, deadline, ledger).await {
             Ok(answered) => return Ok(answered),
             Err(failure) => failure,
         };
-        for name in &fallbacks {
+        for name in &first.fallbacks {
             if failure.retry == Retry::Never || Instant::now() >= deadline {
                 break;
             }
