@@ -12,7 +12,7 @@ use stead_kernel::{
     command::{Column, View},
 };
 
-use crate::server::{self, folder};
+use crate::server::folder;
 
 /// Free space below which fetching models and keeping events gets risky, in bytes.
 const LOW_DISK: u64 = 2_000_000_000;
@@ -117,7 +117,7 @@ fn processor() -> Check {
 
 fn disk(root: &Path) -> Check {
     let existing = root.ancestors().find(|folder| folder.exists()).unwrap_or(root);
-    match server::free_bytes(existing) {
+    match free_bytes(existing) {
         Some(free) if free < LOW_DISK => check(
             "disk",
             Verdict::Warning,
@@ -126,6 +126,12 @@ fn disk(root: &Path) -> Check {
         Some(free) => check("disk", Verdict::Good, format!("{} free", free_text(free))),
         None => check("disk", Verdict::Warning, "cannot tell how much is free"),
     }
+}
+
+/// Bytes that this user may still write there; `None` when nobody can tell.
+fn free_bytes(path: &Path) -> Option<u64> {
+    let stat = rustix::fs::statvfs(path).ok()?;
+    Some(stat.f_bavail * stat.f_frsize)
 }
 
 /// Bytes as disks are sold.

@@ -5,7 +5,7 @@ mod first_start;
 pub(crate) mod folder;
 mod operations;
 
-use std::{net::SocketAddr, path::Path, sync::Arc, time::Duration};
+use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use axum::Router;
 use stead_access::{AdminToken, Protection, TableAuthorizer};
@@ -314,10 +314,4 @@ fn host_text(address: SocketAddr) -> String {
         std::net::IpAddr::V4(ip) => ip.to_string(),
         std::net::IpAddr::V6(ip) => format!("[{ip}]"),
     }
-}
-
-/// Whether `path` lies on a file system with less than this many bytes free; `None` when nobody can tell.
-pub(crate) fn free_bytes(path: &Path) -> Option<u64> {
-    let stat = rustix::fs::statvfs(path).ok()?;
-    Some(stat.f_bavail * stat.f_frsize)
 }

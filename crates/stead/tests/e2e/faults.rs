@@ -44,7 +44,7 @@ async fn a_second_up_a_busy_port_and_a_newer_folder_are_each_refused_in_a_senten
 #[tokio::test(flavor = "multi_thread")]
 async fn a_folder_of_another_owner_is_refused() {
     if !rustix::process::geteuid().is_root() {
-        // Only root can give a folder away; for everyone else the kernel refuses to open it, which is tested below.
+        // Only root can give a folder away, so only root can make what this test is about.
         return;
     }
     let installation = Installation::new();
