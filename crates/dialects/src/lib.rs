@@ -1,15 +1,48 @@
 //! Pure wire translation between model APIs.
 //!
 //! [`sse`] frames streams, [`scan`] reads the few fields that matter from bodies that are forwarded as they are,
-//! [`openai`] builds what the OpenAI API answers with, [`anthropic`] translates between the two dialects.
+//! [`chat`] is the form between the dialects, [`client`] and [`provider`] give each dialect's translation into and out of it.
 //!
 //! *Invariants:* nothing here performs I/O, reads a clock or panics on any input. What a dialect cannot express is
 //! refused or reported, never dropped silently.
 
 pub mod anthropic;
+pub mod chat;
 pub mod openai;
 pub mod scan;
 pub mod sse;
 mod usage;
 
 pub use usage::Usage;
+
+use chat::{ClientDialect, ProviderDialect, Wire};
+
+/// The dialect for clients that speak it; `None` for dialects that only providers speak.
+pub fn client(wire: Wire) -> Option<&'static dyn ClientDialect> {
+    match wire {
+        Wire::OpenAi
+        | Wire::Responses
+        | Wire::Anthropic
+        | Wire::Gemini
+        | Wire::Ollama
+        | Wire::OllamaGenerate
+        | Wire::Bedrock
+        | Wire::Cohere
+        | Wire::Mistral => None,
+    }
+}
+
+/// The dialect for providers that speak it; `None` for dialects that only clients speak.
+pub fn provider(wire: Wire) -> Option<&'static dyn ProviderDialect> {
+    match wire {
+        Wire::OpenAi
+        | Wire::Responses
+        | Wire::Anthropic
+        | Wire::Gemini
+        | Wire::Ollama
+        | Wire::OllamaGenerate
+        | Wire::Bedrock
+        | Wire::Cohere
+        | Wire::Mistral => None,
+    }
+}

@@ -11,8 +11,14 @@ pub struct Usage {
     pub output: u64,
     /// Input tokens that were read from a cache.
     pub cached_input: u64,
+    /// Input tokens that were written to a cache, part of the input.
+    pub cache_write: u64,
     /// Output tokens that were reasoning.
     pub reasoning: u64,
+    /// Input tokens that were sound, part of the input.
+    pub audio_input: u64,
+    /// Output tokens that were sound, part of the output.
+    pub audio_output: u64,
 }
 
 impl Usage {
@@ -36,9 +42,18 @@ impl Usage {
             input: input.unwrap_or(0),
             output: output.unwrap_or(0),
             cached_input: detail(["prompt_tokens_details", "input_tokens_details"], "cached_tokens"),
+            cache_write: detail(
+                ["prompt_tokens_details", "input_tokens_details"],
+                "cache_write_tokens",
+            ),
             reasoning: detail(
                 ["completion_tokens_details", "output_tokens_details"],
                 "reasoning_tokens",
+            ),
+            audio_input: detail(["prompt_tokens_details", "input_tokens_details"], "audio_tokens"),
+            audio_output: detail(
+                ["completion_tokens_details", "output_tokens_details"],
+                "audio_tokens",
             ),
         })
     }

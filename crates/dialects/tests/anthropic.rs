@@ -368,7 +368,8 @@ fn a_whole_stream_is_translated() {
             input: 35,
             output: 40,
             cached_input: 10,
-            reasoning: 4
+            reasoning: 4,
+            ..Usage::default()
         }
     );
     assert_eq!(stream.finish_reason(), Some("tool_calls"));

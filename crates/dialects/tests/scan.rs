@@ -193,7 +193,8 @@ fn usage_is_read_from_answers_and_chunks() {
             input: 10,
             output: 5,
             cached_input: 4,
-            reasoning: 3
+            reasoning: 3,
+            ..Usage::default()
         })
     );
     assert_eq!(

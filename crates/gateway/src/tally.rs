@@ -215,6 +215,7 @@ pub(crate) fn to_wire(usage: &TokenUsage) -> Usage {
         output: usage.output,
         cached_input: usage.cached_input,
         reasoning: usage.reasoning,
+        ..Usage::default()
     }
 }
 

@@ -65,9 +65,11 @@ pub fn usage(usage: &Value) -> Usage {
             .saturating_add(written),
         output: count("output_tokens").unwrap_or(0),
         cached_input,
+        cache_write: written,
         reasoning: details
             .and_then(|details| details.get("thinking_tokens")?.as_u64())
             .unwrap_or(0),
+        ..Usage::default()
     }
 }
 
