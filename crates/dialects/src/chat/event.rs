@@ -42,9 +42,10 @@ pub enum Delta {
     Text(String),
     /// Reasoning.
     Reasoning(String),
-    /// The opaque token of the reasoning that came just before (or of none, when there was none).
+    /// The opaque token of the reasoning that came just before (or of none, when there was none), marked with its
+    /// [`Vendor`](super::Vendor).
     Signature(String),
-    /// Reasoning that nobody but the provider can read.
+    /// Reasoning that nobody but the provider can read, marked with its [`Vendor`](super::Vendor).
     Redacted(String),
     /// A refusal.
     Refusal(String),
@@ -56,7 +57,7 @@ pub enum Delta {
         id: String,
         /// The function's name.
         name: String,
-        /// An opaque token that the provider wants back with it.
+        /// An opaque token that the provider wants back with it, marked with its [`Vendor`](super::Vendor).
         signature: Option<String>,
     },
     /// More of a tool call's arguments.

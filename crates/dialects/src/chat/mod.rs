@@ -14,6 +14,7 @@ mod error;
 mod event;
 mod part;
 mod request;
+mod signature;
 
 pub use answer::{Answer, Choice, Citation, Stop, TokenLogprob};
 pub use dialect::{
@@ -25,3 +26,4 @@ pub use part::{Cache, Content, Part, Source};
 pub use request::{
     Effort, Extra, Function, Message, OutputFormat, Reasoning, Request, Role, Sampling, Tool, ToolChoice,
 };
+pub use signature::Vendor;

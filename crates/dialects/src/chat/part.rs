@@ -41,6 +41,10 @@ pub enum Content {
         source: Source,
         /// Its file name or title.
         name: Option<String>,
+        /// What it is, for the model, but not to be cited (Anthropic's and Bedrock's `context`).
+        context: Option<String>,
+        /// Whether the answer shall cite it (Anthropic's and Bedrock's `citations.enabled`).
+        cite: bool,
     },
     /// Sound.
     Audio {
@@ -62,7 +66,8 @@ pub enum Content {
         name: String,
         /// The arguments as JSON text; models may produce broken JSON, which is kept as it is.
         arguments: String,
-        /// An opaque token that the provider wants back with the call (Gemini's `thoughtSignature`, base64).
+        /// An opaque token that the provider wants back with the call (Gemini's `thoughtSignature`), marked with its
+        /// [`Vendor`](super::Vendor).
         signature: Option<String>,
     },
     /// What a tool returned.
@@ -80,12 +85,13 @@ pub enum Content {
     Reasoning {
         /// The text, empty when only the signature is there.
         text: String,
-        /// An opaque token that the provider wants back (Anthropic's `signature`, OpenAI's `encrypted_content`).
+        /// An opaque token that the provider wants back (Anthropic's `signature`, OpenAI's `encrypted_content`),
+        /// marked with its [`Vendor`](super::Vendor).
         signature: Option<String>,
     },
     /// Thinking that nobody but the provider can read (Anthropic's `redacted_thinking`).
     RedactedReasoning {
-        /// The opaque data.
+        /// The opaque data, marked with its [`Vendor`](super::Vendor).
         data: String,
     },
     /// A refusal in the model's own words.

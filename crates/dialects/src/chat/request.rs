@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 
-use super::{Cache, Part, Wire};
+use super::{Cache, Part, TranslateError, Wire, refuse};
 
 /// A chat request.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -50,6 +50,9 @@ pub struct Extra {
     pub name: String,
     /// Its value.
     pub value: Value,
+    /// Whether the answer would not be what was asked for without it (sound, web search): a dialect that cannot say
+    /// it refuses it instead of noting it.
+    pub essential: bool,
 }
 
 /// One message.
@@ -248,6 +251,20 @@ impl Message {
     }
 }
 
+impl Extra {
+    /// Whether it asks for nothing: what it would be if it were absent.
+    pub fn is_neutral(&self) -> bool {
+        match &self.value {
+            Value::Null | Value::Bool(false) => true,
+            Value::Number(number) => number.as_f64() == Some(0.0),
+            Value::String(text) => text.is_empty(),
+            Value::Array(elements) => elements.is_empty(),
+            Value::Object(members) => members.is_empty() && !self.essential,
+            Value::Bool(true) => false,
+        }
+    }
+}
+
 impl Role {
     /// Whether it gives instructions.
     pub const fn is_system(self) -> bool {
@@ -257,13 +274,30 @@ impl Role {
 
 impl Request {
     /// Adds a note for every extra parameter of another dialect than `wire`, whose vendor is `vendor` in the note.
-    pub fn note_foreign_extras(&self, wire: Wire, vendor: &str, notes: &mut Vec<String>) {
-        for extra in self.extra.iter().filter(|extra| extra.wire != wire) {
+    /// Those that ask for nothing (null, false, 0, empty) go without a note.
+    ///
+    /// # Errors
+    /// Names an essential one.
+    pub fn note_foreign_extras(
+        &self,
+        wire: Wire,
+        vendor: &str,
+        notes: &mut Vec<String>,
+    ) -> Result<(), TranslateError> {
+        for extra in self
+            .extra
+            .iter()
+            .filter(|extra| extra.wire != wire && !extra.is_neutral())
+        {
+            if extra.essential {
+                return refuse(&extra.name, format!("{vendor} cannot do this"));
+            }
             notes.push(format!(
                 "{} was left out: {vendor} has no such parameter",
                 extra.name
             ));
         }
+        Ok(())
     }
 
     /// The extra parameters of this dialect.
