@@ -89,8 +89,8 @@ impl Ledger {
         }
     }
 
-    pub(crate) fn id(&self) -> &str {
-        &self.row.id
+    pub(crate) fn uuid(&self) -> Uuid {
+        self.id
     }
 
     pub(crate) fn started(&self) -> Instant {

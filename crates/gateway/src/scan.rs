@@ -2,8 +2,13 @@
 //!
 //! *Invariant:* every byte that is not replaced on purpose reaches the provider as the client wrote it.
 
+use std::sync::{Arc, OnceLock};
+
 use bytes::Bytes;
-use stead_dialects::scan::{self, Edits, RequestFields, ScanError};
+use stead_dialects::{
+    chat::{Head, Request, TranslateError, Wire, refuse},
+    scan::{self, Edits, RequestFields, ScanError},
+};
 
 use crate::api::error::ApiError;
 
@@ -43,16 +48,30 @@ impl Operation {
 pub(crate) struct Scanned {
     pub(crate) body: Bytes,
     pub(crate) fields: RequestFields,
+    /// The dialect that it is in.
+    pub(crate) wire: Wire,
+    /// Whether the path and not the body names the model.
+    in_path: bool,
+    /// Whether the parsed form was changed, so that the body is no longer what is sent.
+    rewritten: bool,
+    parsed: OnceLock<Result<Arc<Request>, TranslateError>>,
 }
 
 /// Reads the fields of a body, and checks that all of it is JSON.
-pub(crate) fn scan(body: Bytes) -> Result<Scanned, ApiError> {
+pub(crate) fn scan(body: Bytes, wire: Wire, head: Head<'_>) -> Result<Scanned, ApiError> {
     if body.trim_ascii().is_empty() {
         let message = "the request has no body; it must be a JSON object";
         return Err(ApiError::invalid("invalid_body", message));
     }
-    match scan::chat_request(&body) {
-        Ok(fields) => Ok(Scanned { body, fields }),
+    match scan::request(&body, wire, head) {
+        Ok(fields) => Ok(Scanned {
+            body,
+            fields,
+            wire,
+            in_path: head.model.is_some(),
+            rewritten: false,
+            parsed: OnceLock::new(),
+        }),
         Err(error) => Err(refusal(&body, &error)),
     }
 }
@@ -75,6 +94,33 @@ fn refusal(body: &[u8], error: &ScanError) -> ApiError {
 }
 
 impl Scanned {
+    /// The request in the form that every dialect is read into; made when it is first asked for.
+    pub(crate) fn request(&self) -> Result<&Arc<Request>, &TranslateError> {
+        let parsed = self.parsed.get_or_init(|| {
+            let Some(dialect) = stead_dialects::client(self.wire) else {
+                return refuse("body", "this API cannot be translated into another one");
+            };
+            let head = Head {
+                model: self.in_path.then_some(self.fields.model.as_str()),
+                stream: self.fields.stream,
+            };
+            dialect.request(&self.body, head).map(Arc::new)
+        });
+        parsed.as_ref()
+    }
+
+    /// The same request with its parsed form replaced: that is what is sent, not the body.
+    #[expect(dead_code, reason = "guardrails and prompts will rewrite requests")]
+    pub(crate) fn rewrite(&mut self, request: Request) {
+        self.rewritten = true;
+        self.parsed = OnceLock::from(Ok(Arc::new(request)));
+    }
+
+    /// Whether the body may be sent on as it is to a provider of the same dialect.
+    pub(crate) fn is_original(&self) -> bool {
+        !self.rewritten
+    }
+
     /// Whether the client wants the usage at the end of a stream.
     pub(crate) fn includes_usage(&self) -> bool {
         self.fields.include_usage == Some(true)
@@ -82,13 +128,16 @@ impl Scanned {
 
     /// Whether the provider has to be asked for the usage that the client did not ask for.
     pub(crate) fn injects_usage(&self, operation: Operation) -> bool {
-        self.fields.stream && !self.includes_usage() && operation != Operation::Embeddings
+        self.wire == Wire::OpenAi
+            && self.fields.stream
+            && !self.includes_usage()
+            && operation != Operation::Embeddings
     }
 
     /// The body for a provider: its own name of the model, and usage at the end of a stream.
     pub(crate) fn body_for(&self, model: &str, operation: Operation) -> Bytes {
         let inject = self.injects_usage(operation);
-        if !inject && model == self.fields.model {
+        if !inject && (model == self.fields.model || self.in_path) {
             return self.body.clone();
         }
         let edits = Edits {
@@ -104,7 +153,11 @@ mod tests {
     use super::*;
 
     fn scanned(text: &str) -> Result<Scanned, ApiError> {
-        scan(Bytes::copy_from_slice(text.as_bytes()))
+        scan(
+            Bytes::copy_from_slice(text.as_bytes()),
+            Wire::OpenAi,
+            Head::default(),
+        )
     }
 
     #[test]
@@ -154,7 +207,7 @@ mod tests {
         ] {
             let error = scanned(text).unwrap_err();
             assert_eq!(
-                (error.status.as_u16(), error.code),
+                (error.status.as_u16(), &*error.code),
                 (400, "invalid_body"),
                 "{text}"
             );

@@ -89,6 +89,30 @@ impl Tally {
         }
     }
 
+    /// Takes in the beginning of a tool call.
+    pub(crate) fn call(&mut self, index: u32, id: &str, name: &str) {
+        self.tool(&ToolPiece {
+            index: usize::try_from(index).unwrap_or(usize::MAX),
+            id: Some(id.into()),
+            function: Some(FunctionPiece {
+                name: Some(name.into()),
+                arguments: None,
+            }),
+        });
+    }
+
+    /// Takes in more of a tool call's arguments.
+    pub(crate) fn arguments(&mut self, index: u32, text: &str) {
+        self.tool(&ToolPiece {
+            index: usize::try_from(index).unwrap_or(usize::MAX),
+            id: None,
+            function: Some(FunctionPiece {
+                name: None,
+                arguments: Some(text.into()),
+            }),
+        });
+    }
+
     /// Takes in a whole body.
     pub(crate) fn whole(&mut self, body: &[u8]) {
         if let Some(output) = &mut self.output {

@@ -7,7 +7,10 @@ use std::{borrow::Cow, ops::Range};
 use bytes::{Bytes, BytesMut};
 use serde_json::Value;
 
-use crate::Usage;
+use crate::{
+    Usage,
+    chat::{Head, Wire},
+};
 use json::{Scanner, error};
 
 /// What a gateway must know of a request.
@@ -15,7 +18,7 @@ use json::{Scanner, error};
 pub struct RequestFields {
     /// The model's name, with escapes resolved.
     pub model: String,
-    /// Where the model's value lies in the body, quotes included.
+    /// Where the model's value lies in the body, quotes included; empty when the path names the model.
     pub model_span: Range<usize>,
     /// Whether the answer shall be streamed.
     pub stream: bool,
@@ -43,23 +46,39 @@ pub struct ScanError {
     pub position: usize,
 }
 
-/// Reads the fields of a chat, completions or embeddings request, and checks that the body is one JSON object.
+/// Reads the fields of a chat, completions or embeddings request of OpenAI's dialect, and checks that the body is one
+/// JSON object.
+///
+/// # Errors
+/// See [`request`].
+pub fn chat_request(body: &[u8]) -> Result<RequestFields, ScanError> {
+    request(body, Wire::OpenAi, Head::default())
+}
+
+/// Reads the fields of a request of any client's dialect, and checks that the body is one JSON object.
 ///
 /// Of a key that occurs twice the last one counts, as for `serde_json`; but `model` may occur once only, since a
-/// provider that reads the first one would otherwise serve a model that was never checked.
+/// provider that reads the first one would otherwise serve a model that was never checked. What the path says
+/// (`head`) needs no field.
 ///
 /// # Errors
 /// Malformed JSON, `model` absent, twice or no text, or a field of the wrong type.
-pub fn chat_request(body: &[u8]) -> Result<RequestFields, ScanError> {
+pub fn request(body: &[u8], wire: Wire, head: Head<'_>) -> Result<RequestFields, ScanError> {
     let mut reader = Reader {
         body,
-        fields: RequestFields::default(),
+        wire,
+        in_path: head.model.is_some(),
+        fields: RequestFields {
+            model: head.model.unwrap_or_default().to_owned(),
+            stream: head.stream || matches!(wire, Wire::Ollama | Wire::OllamaGenerate),
+            ..RequestFields::default()
+        },
         max_tokens: None,
         max_completion_tokens: None,
     };
     Scanner::new(body)?.whole_object(|key, value| reader.member(key, value))?;
     let mut fields = reader.fields;
-    if fields.model_span.is_empty() {
+    if fields.model.is_empty() {
         return error("the request names no model", 0);
     }
     fields.max_tokens = reader.max_completion_tokens.or(reader.max_tokens);
@@ -68,6 +87,9 @@ pub fn chat_request(body: &[u8]) -> Result<RequestFields, ScanError> {
 
 struct Reader<'a> {
     body: &'a [u8],
+    wire: Wire,
+    /// Whether the path names the model.
+    in_path: bool,
     fields: RequestFields,
     max_tokens: Option<u64>,
     max_completion_tokens: Option<u64>,
@@ -76,11 +98,19 @@ struct Reader<'a> {
 impl Reader<'_> {
     fn member(&mut self, key: Range<usize>, value: Range<usize>) -> Result<(), ScanError> {
         match text(self.body, key)?.as_ref() {
-            "model" => self.model(value)?,
-            "stream" => {
-                self.fields.stream = self
-                    .read(value, "stream must be true or false", Value::as_bool)?
-                    .unwrap_or(false);
+            "model" if !self.in_path => self.model(value)?,
+            "stream" if !self.in_path => {
+                let stream = self.read(value, "stream must be true or false", Value::as_bool)?;
+                self.fields.stream = stream.unwrap_or(self.fields.stream);
+            }
+            "generationConfig" | "generation_config" if self.wire == Wire::Gemini => {
+                self.max_tokens = self.inner_count(value, &["maxOutputTokens", "max_output_tokens"])?;
+            }
+            "options" if matches!(self.wire, Wire::Ollama | Wire::OllamaGenerate) => {
+                self.max_tokens = self.inner_count(value, &["num_predict"])?;
+            }
+            "max_output_tokens" if self.wire == Wire::Responses => {
+                self.max_completion_tokens = self.count(value, "max_output_tokens")?;
             }
             "max_tokens" => self.max_tokens = self.count(value, "max_tokens")?,
             "max_completion_tokens" => {
@@ -127,6 +157,15 @@ impl Reader<'_> {
             &format!("{name} must be a whole number that is not negative"),
             Value::as_u64,
         )
+    }
+
+    /// A count inside an object; one that is no count is the dialect's to refuse.
+    fn inner_count(&self, value: Range<usize>, names: &[&str]) -> Result<Option<u64>, ScanError> {
+        let found = self.read(value, "this must be an object", |object| {
+            let object = object.as_object()?;
+            Some(names.iter().find_map(|name| object.get(*name)?.as_u64()))
+        })?;
+        Ok(found.flatten())
     }
 
     fn stream_options(&mut self, value: Range<usize>) -> Result<(), ScanError> {

@@ -1,11 +1,13 @@
-//! Errors as `OpenAI` shapes them: `{"error": {"message", "type", "param", "code"}}`.
+//! Errors on their way to a client. Their first shape is `OpenAI`'s, `{"error": {"message", "type", "param", "code"}}`;
+//! clients of other dialects get theirs.
 
-use std::time::Duration;
+use std::{borrow::Cow, time::Duration};
 
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use http::{HeaderValue, StatusCode, header};
 use serde_json::json;
+use stead_dialects::chat::{ErrorBody, ErrorKind, TranslateError, Wire};
 use stead_kernel::{Body, Error, Reason};
 
 /// An error on its way to a client.
@@ -14,25 +16,25 @@ pub(crate) struct ApiError {
     pub(crate) status: StatusCode,
     /// The sort of error, in `OpenAI`'s words.
     pub(crate) kind: &'static str,
-    pub(crate) code: &'static str,
-    pub(crate) param: Option<&'static str>,
+    pub(crate) code: Cow<'static, str>,
+    pub(crate) param: Option<Box<str>>,
     pub(crate) message: String,
     pub(crate) retry_after: Option<Duration>,
-    /// The provider's own words, passed on as they are.
-    pub(crate) raw: Option<Box<Bytes>>,
+    /// The provider's own words and the dialect they are in; a client of that dialect gets them as they are.
+    pub(crate) raw: Option<Box<(Wire, Bytes)>>,
 }
 
 impl ApiError {
     pub(crate) fn new(
         status: StatusCode,
         kind: &'static str,
-        code: &'static str,
+        code: impl Into<Cow<'static, str>>,
         message: impl Into<String>,
     ) -> Self {
         Self {
             status,
             kind,
-            code,
+            code: code.into(),
             param: None,
             message: message.into(),
             retry_after: None,
@@ -87,8 +89,8 @@ impl ApiError {
     }
 
     /// Names the field of the request that is wrong.
-    pub(crate) fn param(mut self, param: &'static str) -> Self {
-        self.param = Some(param);
+    pub(crate) fn param(mut self, param: impl Into<Box<str>>) -> Self {
+        self.param = Some(param.into());
         self
     }
 
@@ -97,29 +99,75 @@ impl ApiError {
         self
     }
 
-    /// The body of the answer.
+    /// The body of the answer, for a client of `OpenAI`'s dialect.
     pub(crate) fn body(&self) -> Bytes {
-        if let Some(raw) = &self.raw {
-            return Bytes::clone(raw);
-        }
+        self.raw_for(Wire::OpenAi).unwrap_or_else(|| self.own_body())
+    }
+
+    fn own_body(&self) -> Bytes {
         let body = json!({"error": {
             "message": self.message, "type": self.kind, "param": self.param, "code": self.code,
         }});
         body.to_string().into()
     }
 
+    fn raw_for(&self, wire: Wire) -> Option<Bytes> {
+        let (spoken, body) = &**self.raw.as_ref()?;
+        (*spoken == wire).then(|| body.clone())
+    }
+
+    /// The body of the answer, for a client of any dialect.
+    pub(crate) fn body_for(&self, wire: Wire) -> Bytes {
+        match stead_dialects::client(wire) {
+            Some(dialect) if wire != Wire::OpenAi => self
+                .raw_for(wire)
+                .unwrap_or_else(|| dialect.error(&self.neutral()).into()),
+            Some(_) | None => self.body(),
+        }
+    }
+
+    /// The error in the form that every dialect can write.
+    pub(crate) fn neutral(&self) -> ErrorBody {
+        ErrorBody {
+            status: self.status.as_u16(),
+            kind: self.sort(),
+            message: self.message.clone(),
+            code: Some(self.code.clone().into_owned()),
+            param: self.param.as_deref().map(str::to_owned),
+        }
+    }
+
+    fn sort(&self) -> ErrorKind {
+        match &*self.code {
+            "context_length_exceeded" => ErrorKind::ContextLength,
+            "content_filter" | "content_blocked" => ErrorKind::ContentFilter,
+            "insufficient_quota" => ErrorKind::Billing,
+            _ => ErrorKind::of_status(self.status.as_u16()),
+        }
+    }
+
+    /// The error as an answer to a client of any dialect.
+    pub(crate) fn respond(self, wire: Wire) -> Response {
+        let body = self.body_for(wire);
+        let mut response = self.into_response();
+        *response.body_mut() = Body::from(body);
+        response
+    }
+
     /// The error as the last event of a stream that has begun.
     pub(crate) fn event(&self) -> Bytes {
-        let body = Self {
-            raw: None,
-            ..self.clone()
-        }
-        .body();
+        let body = self.own_body();
         let mut event = Vec::with_capacity(body.len() + 8);
         event.extend_from_slice(b"data: ");
         event.extend_from_slice(&body);
         event.extend_from_slice(b"\n\n");
         event.into()
+    }
+}
+
+impl From<&TranslateError> for ApiError {
+    fn from(error: &TranslateError) -> Self {
+        Self::invalid("unsupported_value", error.message.clone()).param(error.param.clone())
     }
 }
 

@@ -1,9 +1,13 @@
-//! The HTTP surface: `/v1` in the dialect of `OpenAI`.
+//! The HTTP surface: `/v1` in the dialects of `OpenAI` and Anthropic, Gemini's at `/v1beta`, Ollama's at `/ollama`.
 
 mod caller;
 pub(crate) mod error;
+mod gemini;
+mod job;
 mod models;
 mod serve;
+mod surface;
+mod waiting;
 
 use std::sync::Arc;
 
@@ -15,8 +19,12 @@ use axum::{
 };
 use http::{Method, StatusCode};
 
+use stead_dialects::chat::Wire;
+
 use crate::{Gateway, scan::Operation};
 use error::ApiError;
+use serve::{PathModel, serve};
+use surface::Surface;
 
 /// All routes.
 pub(crate) fn router(gateway: Arc<Gateway>) -> Router {
@@ -24,8 +32,22 @@ pub(crate) fn router(gateway: Arc<Gateway>) -> Router {
         .route("/v1/chat/completions", post(chat).fallback(wrong_method))
         .route("/v1/completions", post(completions).fallback(wrong_method))
         .route("/v1/embeddings", post(embeddings).fallback(wrong_method))
+        .route("/v1/responses", post(responses).fallback(wrong_method))
+        .route("/v1/messages", post(messages).fallback(wrong_method))
+        .route(
+            "/v1beta/models/{*call}",
+            post(gemini::call).fallback(wrong_method),
+        )
+        .route("/ollama/api/chat", post(ollama_chat).fallback(wrong_method))
+        .route(
+            "/ollama/api/generate",
+            post(ollama_generate).fallback(wrong_method),
+        )
         .route("/v1/models", get(models::list).fallback(wrong_method))
-        .route("/v1/models/{*id}", get(models::one).fallback(wrong_method))
+        .route(
+            "/v1/models/{*id}",
+            get(models::one).post(gemini::call).fallback(wrong_method),
+        )
         .route("/v1", any(unknown))
         .route("/v1/", any(unknown))
         .route("/v1/{*path}", any(unknown))
@@ -33,15 +55,58 @@ pub(crate) fn router(gateway: Arc<Gateway>) -> Router {
 }
 
 async fn chat(State(gateway): State<Arc<Gateway>>, request: Request) -> Response {
-    serve::serve(&gateway, Operation::Chat, request).await
+    serve(
+        &gateway,
+        Surface::openai(Operation::Chat),
+        PathModel::default(),
+        request,
+    )
+    .await
 }
 
 async fn completions(State(gateway): State<Arc<Gateway>>, request: Request) -> Response {
-    serve::serve(&gateway, Operation::Completions, request).await
+    let surface = Surface::openai(Operation::Completions);
+    serve(&gateway, surface, PathModel::default(), request).await
 }
 
 async fn embeddings(State(gateway): State<Arc<Gateway>>, request: Request) -> Response {
-    serve::serve(&gateway, Operation::Embeddings, request).await
+    let surface = Surface::openai(Operation::Embeddings);
+    serve(&gateway, surface, PathModel::default(), request).await
+}
+
+async fn responses(State(gateway): State<Arc<Gateway>>, request: Request) -> Response {
+    serve(
+        &gateway,
+        Surface::chat(Wire::Responses),
+        PathModel::default(),
+        request,
+    )
+    .await
+}
+
+async fn messages(State(gateway): State<Arc<Gateway>>, request: Request) -> Response {
+    serve(
+        &gateway,
+        Surface::chat(Wire::Anthropic),
+        PathModel::default(),
+        request,
+    )
+    .await
+}
+
+async fn ollama_chat(State(gateway): State<Arc<Gateway>>, request: Request) -> Response {
+    serve(
+        &gateway,
+        Surface::chat(Wire::Ollama),
+        PathModel::default(),
+        request,
+    )
+    .await
+}
+
+async fn ollama_generate(State(gateway): State<Arc<Gateway>>, request: Request) -> Response {
+    let surface = Surface::chat(Wire::OllamaGenerate);
+    serve(&gateway, surface, PathModel::default(), request).await
 }
 
 async fn unknown(request: Request) -> Response {

@@ -48,6 +48,11 @@ pub(crate) fn command() -> Command {
                 .help("Its address, usually ending in /v1"),
         )
         .arg(
+            Arg::new("api-version")
+                .long("api-version")
+                .help("The version of an azure-openai provider's older API, 2024-10-21 for example"),
+        )
+        .arg(
             Arg::new("key-stdin")
                 .long("key-stdin")
                 .action(ArgAction::SetTrue)
@@ -150,6 +155,7 @@ fn spec(arguments: &ArgMatches, name: &str, keyed: bool) -> Result<ModelProvider
     let kind = ProviderType::ALL.into_iter().find(|known| known.as_str() == kind);
     let models = many(arguments, "model");
     Ok(ModelProviderSpec {
+        api_version: arguments.get_one::<String>("api-version").cloned(),
         kind: kind.ok_or_else(|| Error::invalid("there is no such type of provider"))?,
         base_url: arguments.get_one::<String>("url").cloned(),
         credential: keyed.then(|| ProviderCredential {

@@ -5,6 +5,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::{HeaderMap, StatusCode, header};
 use serde::Deserialize;
+use stead_dialects::chat::{ErrorBody, TranslateError};
 use stead_kernel::{Error, Reason, Timestamp};
 
 use crate::{api::error::ApiError, snapshot::Provider};
@@ -212,6 +213,25 @@ impl Failure {
         }
     }
 
+    /// An error that a dialect read out of an answer that began well.
+    pub(crate) fn of_body(provider: &Provider, error: &ErrorBody) -> Self {
+        let said = redact(error.message.clone(), provider);
+        Self {
+            error: ApiError::upstream(format!("provider `{}` failed: {said}", provider.name)),
+            retry: Retry::Again,
+            status: 0,
+        }
+    }
+
+    /// A request that the provider's dialect cannot say.
+    pub(crate) fn inexpressible(error: &TranslateError) -> Self {
+        Self {
+            error: error.into(),
+            retry: Retry::Elsewhere,
+            status: 0,
+        }
+    }
+
     /// An error that came as an event of a stream.
     pub(crate) fn of_event(provider: &Provider, payload: &[u8]) -> Self {
         let said = words(payload).unwrap_or_else(|| "it gave no reason".into());
@@ -238,9 +258,9 @@ fn passed_on(
         code,
         format!("provider `{}` refused the request: {said}", provider.name),
     );
-    error.raw = is_openai_error(body)
+    error.raw = is_error(body)
         .then(|| redact(String::from_utf8_lossy(body).into_owned(), provider))
-        .map(|text| Box::new(Bytes::from(text)));
+        .map(|text| Box::new((provider.wire(), Bytes::from(text))));
     error
 }
 
@@ -254,7 +274,8 @@ struct ShapedError {
     message: String,
 }
 
-fn is_openai_error(body: &[u8]) -> bool {
+/// Whether it is an error in the shape that most dialects share.
+fn is_error(body: &[u8]) -> bool {
     serde_json::from_slice::<Shaped>(body).is_ok_and(|shaped| !shaped.error.message.is_empty())
 }
 

@@ -5,8 +5,10 @@ mod order;
 
 use std::{sync::Arc, time::Duration};
 
+use http::{HeaderName, HeaderValue};
 use rand::RngExt;
 use tokio::time::Instant;
+use uuid::Uuid;
 
 pub(crate) use failure::{ERROR_LIMIT, Failure, Retry};
 
@@ -27,11 +29,15 @@ const PAUSE_LIMIT: Duration = Duration::from_secs(30);
 /// A request as every attempt sees it. It holds nothing that an attempt could change.
 pub(crate) struct Call<'a> {
     pub(crate) gateway: &'a Gateway,
+    /// The id of the request.
+    pub(crate) id: Uuid,
     /// The project that asks.
     pub(crate) project: &'a str,
     pub(crate) operation: Operation,
     pub(crate) request: &'a Scanned,
     pub(crate) trace: Trace,
+    /// What of the client's own headers goes to a provider of the same dialect.
+    pub(crate) passed: &'a [(HeaderName, HeaderValue)],
     /// When it has to be over.
     pub(crate) deadline: Instant,
     pub(crate) limits: Limits,
@@ -53,6 +59,8 @@ pub(crate) struct Dispatch<'a> {
     pub(crate) operation: Operation,
     pub(crate) request: &'a Scanned,
     pub(crate) trace: Trace,
+    /// What of the client's own headers goes to a provider of the same dialect.
+    pub(crate) passed: &'a [(HeaderName, HeaderValue)],
 }
 
 impl Dispatch<'_> {
@@ -110,10 +118,12 @@ impl Dispatch<'_> {
     ) -> Result<Answered, Failure> {
         let call = Call {
             gateway: self.gateway,
+            id: ledger.uuid(),
             project: self.asker.project,
             operation: self.operation,
             request: self.request,
             trace: self.trace,
+            passed: self.passed,
             deadline,
             limits: route.limits,
         };

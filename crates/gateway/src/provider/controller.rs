@@ -84,8 +84,11 @@ async fn observe(object: &ModelProvider, context: &Context) -> Result<Observed, 
             Err(why) => return Ok(failed("CredentialMissing", why)),
         },
     };
+    let Some(list) = endpoints.models() else {
+        return Ok(Observed::NoList);
+    };
     let mut request = Request::new(Body::empty());
-    match (endpoints.models().parse(), headers(spec.kind, secret.as_deref())) {
+    match (list.parse(), headers(spec.kind, secret.as_deref())) {
         (Ok(uri), Ok(headers)) => {
             *request.uri_mut() = uri;
             *request.headers_mut() = headers;

@@ -7,6 +7,7 @@
 
 pub(crate) mod controller;
 pub(crate) mod plan;
+mod types;
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::{CustomResource, CustomResourceExt};
@@ -14,6 +15,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use stead_kernel::Kind;
+
+pub(crate) use types::{Listing, ProviderType, Scheme};
 
 /// A place where models answer: a company's API, a server on this network, or the engine in this process.
 #[derive(CustomResource, Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -51,14 +54,19 @@ pub(crate) struct ModelProviderSpec {
     /// The API that it speaks.
     #[serde(rename = "type")]
     pub kind: ProviderType,
-    /// The address that paths such as `/chat/completions` are appended to, usually ending in `/v1`. Each type but
-    /// `openai-compatible` has a default; `embedded` has none.
+    /// The address that paths such as `/chat/completions` are appended to, usually ending in `/v1`. Most types have a
+    /// default; `openai-compatible`, `azure-openai`, `vertex` and `bedrock` need one, `embedded` has none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 2048))]
     pub base_url: Option<String>,
     /// What it wants to see before it answers.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub credential: Option<ProviderCredential>,
+    /// The version of the API that an `azure-openai` provider is asked for (`2024-10-21`): its older addresses, one a
+    /// deployment, are used. Without it the newer `/openai/v1` is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 40))]
+    pub api_version: Option<String>,
     /// Its models, by its own names. Without this list they are asked for in the background.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 2000))]
@@ -72,46 +80,6 @@ pub(crate) struct ModelProviderSpec {
     /// Other projects that it is offered to.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub allowed_projects: Option<AllowedProjects>,
-}
-
-/// An API that providers speak.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "kebab-case")]
-pub(crate) enum ProviderType {
-    /// The engine in this process, with every ready `Model` of the project.
-    Embedded,
-    /// The API of `OpenAI`, at its own address.
-    #[serde(rename = "openai")]
-    OpenAi,
-    /// Anything else that speaks the API of `OpenAI`: vLLM, llama.cpp, LM Studio, Groq.
-    #[serde(rename = "openai-compatible")]
-    OpenAiCompatible,
-    /// Ollama.
-    Ollama,
-    /// The Messages API of Anthropic.
-    Anthropic,
-}
-
-impl ProviderType {
-    /// Every type, for tables and conformance tests.
-    pub(crate) const ALL: [Self; 5] = [
-        Self::Embedded,
-        Self::OpenAi,
-        Self::OpenAiCompatible,
-        Self::Ollama,
-        Self::Anthropic,
-    ];
-
-    /// The type as resources spell it.
-    pub(crate) const fn as_str(self) -> &'static str {
-        match self {
-            Self::Embedded => "embedded",
-            Self::OpenAi => "openai",
-            Self::OpenAiCompatible => "openai-compatible",
-            Self::Ollama => "ollama",
-            Self::Anthropic => "anthropic",
-        }
-    }
 }
 
 /// What a provider wants to see before it answers.

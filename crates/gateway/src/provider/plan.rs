@@ -3,6 +3,7 @@
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use serde::Deserialize;
 use serde_json::Value;
+use stead_dialects::chat::Wire;
 use stead_kernel::{
     AccessRequest, Admission, Error, Result, Timestamp, Verb,
     conditions::{self, ConditionStatus, READY},
@@ -10,7 +11,7 @@ use stead_kernel::{
 };
 use url::Url;
 
-use super::{ModelProviderSpec, ModelProviderStatus, Network, ProviderType};
+use super::{Listing, ModelProviderSpec, ModelProviderStatus, Network, ProviderType};
 
 /// The most models that a status lists.
 pub(crate) const MODEL_LIMIT: usize = 2_000;
@@ -21,36 +22,43 @@ pub(crate) struct Endpoints {
     /// Without a slash at its end.
     base: String,
     kind: ProviderType,
+    api_version: Option<String>,
 }
 
 impl Endpoints {
     /// The addresses that follow from a spec; `None` for the engine in this process, which has none.
     pub(crate) fn of(spec: &ModelProviderSpec) -> Result<Option<Self>> {
-        let default = match spec.kind {
-            ProviderType::Embedded => {
-                return match spec.base_url {
-                    None => Ok(None),
-                    Some(_) => Err(Error::invalid(
-                        "spec.baseUrl: an embedded provider has no address",
-                    )),
-                };
-            }
-            ProviderType::OpenAi => Some("https://api.openai.com/v1"),
-            ProviderType::Anthropic => Some("https://api.anthropic.com/v1"),
-            ProviderType::Ollama => Some("http://127.0.0.1:11434/v1"),
-            ProviderType::OpenAiCompatible => None,
+        let facts = spec.kind.facts();
+        if spec.kind == ProviderType::Embedded {
+            return match spec.base_url {
+                None => Ok(None),
+                Some(_) => Err(Error::invalid(
+                    "spec.baseUrl: an embedded provider has no address",
+                )),
+            };
+        }
+        let Some(text) = spec.base_url.as_deref().or(facts.base) else {
+            return Err(Error::invalid(format!(
+                "spec.baseUrl: a provider of type {} needs an address",
+                facts.name
+            ))
+            .hint(format!("for example {}", facts.example)));
         };
-        let Some(text) = spec.base_url.as_deref().or(default) else {
-            return Err(Error::invalid(
-                "spec.baseUrl: a provider of type openai-compatible needs an address",
-            )
-            .hint("for example http://10.0.0.5:8000/v1"));
+        let path = match (spec.kind, &spec.api_version) {
+            (ProviderType::AzureOpenAi, Some(_)) => "/openai",
+            _ => facts.path,
         };
-        let base = base_url(text)?;
+        let base = base_url(text, path)?;
         Ok(Some(Self {
             base,
             kind: spec.kind,
+            api_version: spec.api_version.clone(),
         }))
+    }
+
+    /// Without a slash at its end.
+    pub(crate) fn base(&self) -> &str {
+        &self.base
     }
 
     /// The address of an operation such as `chat/completions` or `messages`.
@@ -58,19 +66,40 @@ impl Endpoints {
         format!("{}/{path}", self.base)
     }
 
-    /// The address that lists the models.
-    pub(crate) fn models(&self) -> String {
-        match self.kind {
-            ProviderType::Ollama => {
-                let origin = self.base.strip_suffix("/v1").unwrap_or(&self.base);
-                format!("{origin}/api/tags")
-            }
+    /// The address that lists the models; `None` when there is none.
+    pub(crate) fn models(&self) -> Option<String> {
+        match self.kind.facts().listing {
+            Listing::OpenAi => Some(match &self.api_version {
+                Some(version) => self.at(&format!("models?api-version={version}")),
+                None => self.at("models"),
+            }),
             // Anthropic lists 20 unless asked for more.
-            ProviderType::Anthropic => self.at("models?limit=1000"),
-            ProviderType::Embedded | ProviderType::OpenAi | ProviderType::OpenAiCompatible => {
-                self.at("models")
+            Listing::Anthropic => Some(self.at("models?limit=1000")),
+            Listing::Gemini => Some(self.at("models?pageSize=1000")),
+            Listing::Cohere => {
+                let origin = self.base.strip_suffix("/v2").unwrap_or(&self.base);
+                Some(format!("{origin}/v1/models?page_size=1000"))
             }
+            Listing::Ollama => Some(format!("{}/api/tags", self.origin())),
+            Listing::None => None,
         }
+    }
+
+    /// The chat dialects that are spoken, each with the address that its paths are appended to; the one that can say
+    /// most first.
+    pub(crate) fn chats(&self) -> Vec<(Wire, String)> {
+        let facts = self.kind.facts();
+        let best = (facts.wire, self.base.clone());
+        match self.kind {
+            ProviderType::Ollama => vec![best, (Wire::Ollama, format!("{}/api", self.origin()))],
+            ProviderType::OpenAi => vec![best, (Wire::Responses, self.base.clone())],
+            _ => vec![best],
+        }
+    }
+
+    /// The address without `/v1`.
+    fn origin(&self) -> &str {
+        self.base.strip_suffix("/v1").unwrap_or(&self.base)
     }
 
     /// Whether what is sent there is encrypted on its way.
@@ -79,8 +108,8 @@ impl Endpoints {
     }
 }
 
-/// Checks an address and brings it to the form that paths are appended to; without a path it gets `/v1`.
-fn base_url(text: &str) -> Result<String> {
+/// Checks an address and brings it to the form that paths are appended to; without a path it gets the given one.
+fn base_url(text: &str, path: &str) -> Result<String> {
     let refuse = |why: &str| Error::invalid(format!("spec.baseUrl: {why}"));
     let url = Url::parse(text).map_err(|error| refuse("this is no URL").because(error))?;
     if !matches!(url.scheme(), "http" | "https") {
@@ -97,7 +126,7 @@ fn base_url(text: &str) -> Result<String> {
     }
     let base = url.as_str().trim_end_matches('/');
     if url.path().trim_matches('/').is_empty() {
-        return Ok(format!("{base}/v1"));
+        return Ok(format!("{base}{path}"));
     }
     Ok(base.to_owned())
 }
@@ -147,6 +176,11 @@ fn check_models(new: &ModelProviderSpec) -> Result<()> {
     let empty = new.models.iter().flatten().any(|name| name.trim().is_empty());
     if empty {
         return Err(Error::invalid("spec.models: a model's name must not be empty"));
+    }
+    if new.api_version.is_some() && new.kind != ProviderType::AzureOpenAi {
+        return Err(Error::invalid(
+            "spec.apiVersion: only providers of type azure-openai have one",
+        ));
     }
     if new.kind == ProviderType::Embedded && new.models.is_some() {
         return Err(Error::invalid(
@@ -316,29 +350,30 @@ pub(crate) fn model_names(kind: ProviderType, body: &[u8]) -> Option<Vec<String>
         data: Vec<Listed>,
     }
     #[derive(Deserialize)]
-    struct OllamaTag {
+    struct Named {
         name: String,
     }
     #[derive(Deserialize)]
-    struct OllamaTags {
-        models: Vec<OllamaTag>,
+    struct NamedList {
+        models: Vec<Named>,
     }
-    let mut names: Vec<String> = match kind {
-        ProviderType::Ollama => serde_json::from_slice::<OllamaTags>(body)
+    let mut names: Vec<String> = match kind.facts().listing {
+        Listing::Ollama | Listing::Gemini | Listing::Cohere => serde_json::from_slice::<NamedList>(body)
             .ok()?
             .models
             .into_iter()
-            .map(|tag| tag.name)
+            .map(|model| match model.name.strip_prefix("models/") {
+                Some(name) => name.to_owned(),
+                None => model.name,
+            })
             .collect(),
-        ProviderType::Embedded
-        | ProviderType::OpenAi
-        | ProviderType::OpenAiCompatible
-        | ProviderType::Anthropic => serde_json::from_slice::<OpenAiList>(body)
+        Listing::OpenAi | Listing::Anthropic => serde_json::from_slice::<OpenAiList>(body)
             .ok()?
             .data
             .into_iter()
             .map(|listed| listed.id)
             .collect(),
+        Listing::None => return None,
     };
     names.sort_unstable();
     names.dedup();

@@ -9,10 +9,10 @@ use http::{HeaderMap, HeaderName, HeaderValue, Uri, header};
 use kube::ResourceExt;
 use stead_kernel::ports::ModelFile;
 
-use super::{Api, Catalog, Counters, HttpApi, Project, Provider, Route, Target};
+use super::{Api, Catalog, Counters, HttpApi, Project, Provider, Route, Spoken, Target};
 use crate::{
     provider::{
-        Availability, ModelProvider, ProviderType, SecretKeyRef,
+        Availability, ModelProvider, ProviderType, Scheme, SecretKeyRef,
         plan::{Endpoints, reach},
     },
     route::{ModelRoute, RouteTarget, plan},
@@ -218,21 +218,23 @@ impl Sources {
         let at = |path: &str| {
             Uri::try_from(endpoints.at(path)).map_err(|_| "spec.baseUrl: this is no address".to_owned())
         };
-        let chat = match spec.kind {
-            ProviderType::Anthropic => at("messages")?,
-            ProviderType::Embedded
-            | ProviderType::OpenAi
-            | ProviderType::OpenAiCompatible
-            | ProviderType::Ollama => at("chat/completions")?,
-        };
         let secret = match &spec.credential {
             Some(credential) => Some(self.secret(project, &credential.secret_ref)?),
             None => None,
         };
+        let chats = endpoints.chats().into_iter();
         Ok(Api::Http(Box::new(HttpApi {
-            chat,
+            chats: chats
+                .map(|(wire, base)| Spoken {
+                    wire,
+                    base: base.into(),
+                })
+                .collect(),
+            chat: at("chat/completions")?,
             completions: at("completions")?,
             embeddings: at("embeddings")?,
+            base: endpoints.base().into(),
+            deployments: spec.api_version.as_deref().map(Into::into),
             headers: headers(spec.kind, secret.as_deref())?,
             secret: secret.map(Into::into),
         })))
@@ -260,13 +262,13 @@ impl Sources {
 /// By what a provider's prices are found. A host without a dot is a name of somebody's own network, where it may
 /// happen to be that of a vendor.
 fn vendor(kind: ProviderType, api: &Api) -> Box<str> {
-    match (kind, api) {
-        (ProviderType::OpenAiCompatible, Api::Http(api)) => {
+    match api {
+        Api::Http(api) if kind == ProviderType::OpenAiCompatible => {
             let host = api.chat.host().unwrap_or_default().to_ascii_lowercase();
             let host = host.trim_end_matches('.');
             if host.contains('.') { host } else { kind.as_str() }.into()
         }
-        _ => kind.as_str().into(),
+        Api::Http(_) | Api::Embedded(_) | Api::Broken(_) => kind.as_str().into(),
     }
 }
 
@@ -293,12 +295,11 @@ pub(crate) fn headers(kind: ProviderType, secret: Option<&str>) -> Result<Header
     let Some(secret) = secret else {
         return Ok(headers);
     };
-    let (name, text) = match kind {
-        ProviderType::Anthropic => (HeaderName::from_static("x-api-key"), secret.to_owned()),
-        ProviderType::Embedded
-        | ProviderType::OpenAi
-        | ProviderType::OpenAiCompatible
-        | ProviderType::Ollama => (header::AUTHORIZATION, format!("Bearer {secret}")),
+    let (name, text) = match kind.facts().scheme {
+        Scheme::Header(name) => (HeaderName::from_static(name), secret.to_owned()),
+        Scheme::Bearer | Scheme::Amazon | Scheme::Google => {
+            (header::AUTHORIZATION, format!("Bearer {secret}"))
+        }
     };
     let mut value = HeaderValue::try_from(text)
         .map_err(|_| "the credential holds letters that no header may hold".to_owned())?;

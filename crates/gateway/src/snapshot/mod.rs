@@ -15,6 +15,7 @@ use std::{
 };
 
 use http::{HeaderMap, Uri};
+use stead_dialects::chat::Wire;
 use stead_kernel::ports::{ModelFile, Reach};
 
 pub(crate) use compile::headers;
@@ -106,13 +107,62 @@ pub(crate) enum Api {
 
 /// Addresses and headers of a provider, ready for use.
 pub(crate) struct HttpApi {
+    /// The chat dialects it speaks, the one that can say most first; never empty.
+    pub(crate) chats: Vec<Spoken>,
+    /// Ready addresses in `OpenAI`'s dialect.
     pub(crate) chat: Uri,
     pub(crate) completions: Uri,
     pub(crate) embeddings: Uri,
+    /// What the paths of other operations are appended to, without a slash at its end.
+    pub(crate) base: Box<str>,
+    /// The version of Azure's API, where each model has an address of its own.
+    pub(crate) deployments: Option<Box<str>>,
     /// Sent with every request; holds the credential.
     pub(crate) headers: HeaderMap,
     /// The credential's text, so that it can be taken out of what the provider says.
     pub(crate) secret: Option<Box<str>>,
+}
+
+/// A chat dialect that a provider speaks.
+pub(crate) struct Spoken {
+    pub(crate) wire: Wire,
+    /// What its paths are appended to, without a slash at its end.
+    pub(crate) base: Box<str>,
+}
+
+impl HttpApi {
+    /// The dialect in which a client's request is best sent on: its own where the provider speaks it.
+    pub(crate) fn chat_for(&self, client: Wire) -> Option<&Spoken> {
+        let own = self.chats.iter().find(|spoken| spoken.wire == client);
+        own.or_else(|| self.chats.first())
+    }
+
+    /// The address of an operation of `OpenAI`'s dialect, `chat/completions` for example, for a model.
+    pub(crate) fn at(&self, path: &str, model: &str) -> Option<Uri> {
+        let text = match &self.deployments {
+            Some(version) => {
+                let model = escaped(model);
+                format!("{}/deployments/{model}/{path}?api-version={version}", self.base)
+            }
+            None => format!("{}/{path}", self.base),
+        };
+        Uri::try_from(text).ok()
+    }
+}
+
+/// A name as one segment of a path (<https://www.rfc-editor.org/rfc/rfc3986#section-2.3>).
+pub(crate) fn escaped(name: &str) -> String {
+    use std::fmt::Write;
+    let mut out = String::with_capacity(name.len());
+    for byte in name.bytes() {
+        if byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~') {
+            out.push(char::from(byte));
+        } else {
+            // Writing to a string cannot fail.
+            let _ = write!(out, "%{byte:02X}");
+        }
+    }
+    out
 }
 
 /// What is counted per provider; survives changes of the provider's object.
@@ -153,6 +203,11 @@ impl Provider {
             Availability::Admins => admin,
             Availability::Disabled => false,
         }
+    }
+
+    /// The dialect that its errors are in.
+    pub(crate) fn wire(&self) -> Wire {
+        self.kind.facts().wire
     }
 
     /// The text of its credential, to take it out of what the provider says.

@@ -17,6 +17,12 @@ pub(crate) fn provider(name: &str, secret: Option<&str>) -> Provider {
         vendor: "openai".into(),
         availability: Availability::Everyone,
         api: Api::Http(Box::new(HttpApi {
+            chats: vec![super::Spoken {
+                wire: stead_dialects::chat::Wire::OpenAi,
+                base: "http://provider.test/v1".into(),
+            }],
+            base: "http://provider.test/v1".into(),
+            deployments: None,
             chat: "http://provider.test/v1/chat/completions".parse().unwrap(),
             completions: "http://provider.test/v1/completions".parse().unwrap(),
             embeddings: "http://provider.test/v1/embeddings".parse().unwrap(),

@@ -11,7 +11,7 @@ use bytes::Bytes;
 use http_body::{Body, Frame};
 use tokio::time::{Instant, Sleep};
 
-use super::{DONE, Source};
+use super::Source;
 use crate::{dispatch::Failure, ledger::Ledger, snapshot::Provider, tally::Tally};
 
 /// When a stream takes too long.
@@ -66,7 +66,7 @@ impl StreamBody {
 
     /// Settles, then sends the last bytes.
     fn end(&mut self, failure: Option<&Failure>) -> Bytes {
-        self.source = None;
+        let source = self.source.take();
         if let Some(ledger) = self.ledger.take() {
             let tally = std::mem::take(&mut self.tally);
             match failure {
@@ -74,7 +74,8 @@ impl StreamBody {
                 Some(failure) => ledger.fail(&failure.error, tally),
             }
         }
-        failure.map_or(Bytes::from_static(DONE), |failure| failure.error.event())
+        let failure = failure.map(|failure| &failure.error);
+        source.map_or_else(Bytes::new, |mut source| source.end(failure))
     }
 
     /// Whether the stream has taken too long. The alarm is moved only when it rings, not with every piece.
@@ -132,6 +133,9 @@ impl Body for StreamBody {
                 Poll::Pending => return Poll::Pending,
             },
         };
+        if bytes.is_empty() && this.source.is_none() {
+            return Poll::Ready(None);
+        }
         Poll::Ready(Some(Ok(Frame::data(bytes))))
     }
 }
@@ -139,7 +143,13 @@ impl Body for StreamBody {
 impl Drop for StreamBody {
     fn drop(&mut self) {
         if let Some(ledger) = self.ledger.take() {
-            ledger.cancel(std::mem::take(&mut self.tally));
+            let tally = std::mem::take(&mut self.tally);
+            // A client that has read all of a complete answer need not wait for the end of the connection.
+            if tally.finished && tally.usage.is_some() {
+                ledger.succeed(tally);
+            } else {
+                ledger.cancel(tally);
+            }
         }
     }
 }

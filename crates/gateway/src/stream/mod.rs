@@ -2,28 +2,31 @@
 
 mod body;
 mod chunk;
+mod forwarded;
 mod openai;
 mod splitter;
+mod translated;
 
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
 
 pub(crate) use body::{Clocks, StreamBody};
+pub(crate) use forwarded::ForwardedStream;
 pub(crate) use openai::OpenAiStream;
+pub(crate) use translated::{EngineEvents, ProviderEvents, TranslatedStream, stop};
 
-use crate::{dispatch::Failure, tally::Tally};
+use crate::{api::error::ApiError, dispatch::Failure, tally::Tally};
 
-/// Reads a chunk of our own into the tally.
-pub(crate) fn read_chunk(payload: &[u8], tally: &mut Tally) {
-    // What we built ourselves has the right form.
-    let _ = chunk::read(payload, tally);
+/// The last event of a stream of `OpenAI`'s dialect that ended well.
+const DONE: &[u8] = b"data: [DONE]\n\n";
+
+/// How a stream of `OpenAI`'s dialect ends.
+pub(crate) fn openai_end(failure: Option<&ApiError>) -> Bytes {
+    failure.map_or(Bytes::from_static(DONE), ApiError::event)
 }
 
-/// The last event of a stream that ended well.
-pub(crate) const DONE: &[u8] = b"data: [DONE]\n\n";
-
-/// An answer that comes in pieces, in the client's dialect but without the last event: whoever sends it settles
+/// An answer that comes in pieces, in the client's dialect but without what ends it: whoever sends it settles
 /// first. Dropped, it stops the provider.
 pub(crate) trait Source: Send {
     /// The next bytes for the client; `None` after a complete answer. What they mean goes into the tally.
@@ -32,4 +35,7 @@ pub(crate) trait Source: Send {
         context: &mut Context<'_>,
         tally: &mut Tally,
     ) -> Poll<Option<Result<Bytes, Failure>>>;
+
+    /// The last bytes for the client, which end a complete answer or say what went wrong.
+    fn end(&mut self, failure: Option<&ApiError>) -> Bytes;
 }

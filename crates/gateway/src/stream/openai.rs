@@ -14,9 +14,10 @@ use stead_kernel::Body;
 use super::{
     Source,
     chunk::{self, Sort},
+    openai_end,
     splitter::{self, Splitter},
 };
-use crate::{dispatch::Failure, snapshot::Provider, tally::Tally};
+use crate::{api::error::ApiError, dispatch::Failure, snapshot::Provider, tally::Tally};
 
 /// Passes the events of a provider on, except the last one and the usage that only the gateway asked for.
 pub(crate) struct OpenAiStream {
@@ -148,5 +149,9 @@ impl Source for OpenAiStream {
                 None => self.close(tally),
             }
         }
+    }
+
+    fn end(&mut self, failure: Option<&ApiError>) -> Bytes {
+        openai_end(failure)
     }
 }

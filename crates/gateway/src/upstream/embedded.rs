@@ -12,20 +12,23 @@ use bytes::Bytes;
 use futures::{Stream, StreamExt};
 use serde::Deserialize;
 use serde_json::Value;
-use stead_dialects::{openai, sse};
+use stead_dialects::{
+    chat::{self as neutral, Part, Target as Asked, Wire},
+    openai, sse,
+};
 use stead_kernel::ports::{
     FinishReason, Generated, Generation, GenerationStream, ModelFile, Sampling, TokenUsage,
 };
 use tokio::time::Instant;
 
-use super::{Answer, http::streams, prime};
+use super::{Answer, chat, http::streams, prime};
 use crate::{
     api::error::ApiError,
     dispatch::{Call, Failure, Retry},
     ledger::Ledger,
     scan::Operation,
     snapshot::{Provider, Target},
-    stream::Source,
+    stream::{EngineEvents, Source, TranslatedStream, openai_end, stop},
     tally::{Tally, to_wire},
 };
 
@@ -44,7 +47,7 @@ pub(super) async fn ask(
     let file = files
         .get(&*target.model)
         .ok_or_else(|| Failure::unusable(provider, &format!("there is no ready Model `{}`", target.model)))?;
-    let generation = generation(call).map_err(|error| Failure {
+    let generation = generation(call, &body(call)?).map_err(|error| Failure {
         error,
         retry: Retry::Never,
         status: 0,
@@ -54,9 +57,12 @@ pub(super) async fn ask(
         .await
         .map_err(|_| Failure::timeout(provider, "did not begin", first))?
         .map_err(|error| Failure::of_engine(provider, error))?;
+    if call.operation == Operation::Chat && call.request.wire != Wire::OpenAi {
+        return translated(call, target, stream, since, ledger).await;
+    }
     let shape = Shape {
         answer: openai::Answer {
-            id: format!("{}-{}", call.operation.id_prefix(), ledger.id()),
+            id: format!("{}-{}", call.operation.id_prefix(), call.id),
             created: call.gateway.clock.now().as_second(),
             model: call.request.fields.model.clone(),
         },
@@ -116,8 +122,64 @@ enum Stop {
     Many(Vec<String>),
 }
 
-fn generation(call: &Call<'_>) -> Result<Generation, ApiError> {
-    let wanted: Wanted = serde_json::from_slice(&call.request.body).map_err(|error| {
+/// The request in `OpenAI`'s dialect, which the models' chat templates are written for.
+fn body(call: &Call<'_>) -> Result<Bytes, Failure> {
+    if call.request.wire == Wire::OpenAi && call.request.is_original() {
+        return Ok(call.request.body.clone());
+    }
+    let request = call.request.request().map_err(Failure::inexpressible)?;
+    let dialect = stead_dialects::provider(Wire::OpenAi).map(|dialect| {
+        dialect.request(
+            request,
+            Asked {
+                model: &request.model,
+                default_max_tokens: u64::MAX,
+                flavor: "embedded",
+            },
+        )
+    });
+    match dialect {
+        Some(sent) => Ok(sent.map_err(|error| Failure::inexpressible(&error))?.body.into()),
+        None => Ok(call.request.body.clone()),
+    }
+}
+
+/// The answer in the dialect of a client that does not speak `OpenAI`'s.
+async fn translated(
+    call: &Call<'_>,
+    target: &Target,
+    stream: GenerationStream,
+    since: Instant,
+    ledger: &mut Ledger,
+) -> Result<Answer, Failure> {
+    let provider = &target.provider;
+    let (client, view) = (chat::client(call, provider)?, chat::view(call)?);
+    if streams(call) {
+        let events = EngineEvents::new(Arc::clone(provider), stream);
+        let source = TranslatedStream::new(Arc::clone(provider), events, client.stream(view));
+        return prime::prime(call, target, Box::new(source), since, ledger).await;
+    }
+    let (text, reason, mut tally) = collect(provider, stream, ledger).await?;
+    let answer = neutral::Answer {
+        choices: vec![neutral::Choice {
+            parts: vec![Part::text(text)],
+            stop: Some(stop(reason)),
+            logprobs: Vec::new(),
+        }],
+        usage: tally.usage.as_ref().map(to_wire),
+        ..neutral::Answer::default()
+    };
+    let body = Bytes::from(client.answer(&answer, &view));
+    tally.whole(&body);
+    Ok(Answer::Whole {
+        status: StatusCode::OK,
+        body,
+        tally,
+    })
+}
+
+fn generation(call: &Call<'_>, body: &[u8]) -> Result<Generation, ApiError> {
+    let wanted: Wanted = serde_json::from_slice(body).map_err(|error| {
         ApiError::invalid(
             "invalid_request",
             format!("the body does not have the expected form: {error}"),
@@ -244,9 +306,25 @@ fn push(out: &mut Vec<u8>, chunk: &Value) {
 async fn whole(
     provider: &Provider,
     shape: &Shape,
-    mut stream: GenerationStream,
+    stream: GenerationStream,
     ledger: &mut Ledger,
 ) -> Result<Answer, Failure> {
+    let (text, reason, mut tally) = collect(provider, stream, ledger).await?;
+    let body = shape.whole(&text, reason, &tally.usage.unwrap_or_default());
+    tally.whole(&body);
+    Ok(Answer::Whole {
+        status: StatusCode::OK,
+        body,
+        tally,
+    })
+}
+
+/// Reads a generation to its end.
+async fn collect(
+    provider: &Provider,
+    mut stream: GenerationStream,
+    ledger: &mut Ledger,
+) -> Result<(String, FinishReason, Tally), Failure> {
     let mut text = String::new();
     let mut tally = Tally::new(ledger.keeps_output());
     let mut produced = TokenUsage::default();
@@ -265,13 +343,7 @@ async fn whole(
             Generated::Finished { reason, usage } => {
                 tally.usage = Some(usage);
                 tally.finished = true;
-                let body = shape.whole(&text, reason, &usage);
-                tally.whole(&body);
-                return Ok(Answer::Whole {
-                    status: StatusCode::OK,
-                    body,
-                    tally,
-                });
+                return Ok((text, reason, tally));
             }
         }
     }
@@ -355,5 +427,9 @@ impl Source for EngineStream {
                 }
             }
         }
+    }
+
+    fn end(&mut self, failure: Option<&ApiError>) -> Bytes {
+        openai_end(failure)
     }
 }

@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use ::http::{HeaderMap, HeaderValue, Request, Response, Uri, header};
+use ::http::{HeaderMap, HeaderName, HeaderValue, Request, Response, Uri, header};
 use bytes::{Bytes, BytesMut};
 use http_body_util::BodyExt;
 use serde::Deserialize;
@@ -35,13 +35,19 @@ pub(super) async fn ask(
     ledger: &mut Ledger,
 ) -> Result<Answer, Failure> {
     let since = Instant::now();
-    let uri = match call.operation {
-        Operation::Chat => &api.chat,
-        Operation::Completions => &api.completions,
-        Operation::Embeddings => &api.embeddings,
+    let (ready, path) = match call.operation {
+        Operation::Chat => (&api.chat, "chat/completions"),
+        Operation::Completions => (&api.completions, "completions"),
+        Operation::Embeddings => (&api.embeddings, "embeddings"),
+    };
+    let uri = if api.deployments.is_none() {
+        ready.clone()
+    } else {
+        let found = api.at(path, &target.model);
+        found.ok_or_else(|| Failure::unusable(&target.provider, "its address is none for this model"))?
     };
     let body = call.request.body_for(&target.model, call.operation);
-    let response = send(call, target, api, uri, body).await?;
+    let response = send(call, target, Outgoing::plain(api, uri, body)).await?;
     if !response.status().is_success() {
         return Err(refusal(call, &target.provider, response).await);
     }
@@ -59,19 +65,39 @@ pub(super) fn streams(call: &Call<'_>) -> bool {
     call.request.fields.stream && call.operation != Operation::Embeddings
 }
 
+/// What is sent to a provider.
+pub(super) struct Outgoing<'a> {
+    pub(super) api: &'a HttpApi,
+    pub(super) uri: Uri,
+    pub(super) body: Bytes,
+    /// Headers of this request besides the provider's own.
+    pub(super) headers: Vec<(HeaderName, HeaderValue)>,
+}
+
+impl<'a> Outgoing<'a> {
+    /// Without headers of its own.
+    pub(super) fn plain(api: &'a HttpApi, uri: Uri, body: Bytes) -> Self {
+        Self {
+            api,
+            uri,
+            body,
+            headers: Vec::new(),
+        }
+    }
+}
+
 /// Sends a body to the provider and returns the head of its answer.
 pub(super) async fn send(
     call: &Call<'_>,
     target: &Target,
-    api: &HttpApi,
-    uri: &Uri,
-    body: Bytes,
+    outgoing: Outgoing<'_>,
 ) -> Result<Response<Body>, Failure> {
     let provider = &target.provider;
-    let mut request = Request::new(Body::from(body));
+    let mut request = Request::new(Body::from(outgoing.body));
     *request.method_mut() = ::http::Method::POST;
-    *request.uri_mut() = uri.clone();
-    *request.headers_mut() = headers(call, api);
+    *request.uri_mut() = outgoing.uri;
+    *request.headers_mut() = headers(call, outgoing.api);
+    request.headers_mut().extend(outgoing.headers);
     let options = SendOptions {
         reach: provider.reach,
         connect_timeout: call.limits.connect,

@@ -1,6 +1,6 @@
 //! One try at one target, in whatever way its provider is reached.
 
-mod anthropic;
+mod chat;
 mod embedded;
 mod http;
 mod prime;
@@ -8,11 +8,13 @@ mod prime;
 use ::http::StatusCode;
 use bytes::Bytes;
 
+use stead_dialects::chat::Wire;
+
 use crate::{
     dispatch::{Call, Failure},
     ledger::Ledger,
-    provider::ProviderType,
-    snapshot::{Api, Target},
+    scan::Operation,
+    snapshot::{Api, HttpApi, Target},
     stream::Source,
     tally::Tally,
 };
@@ -39,12 +41,14 @@ pub(crate) async fn ask(call: &Call<'_>, target: &Target, ledger: &mut Ledger) -
     match &provider.api {
         Api::Broken(why) => Err(Failure::unusable(provider, why)),
         Api::Embedded(files) => embedded::ask(call, target, files, ledger).await,
-        Api::Http(api) => match provider.kind {
-            ProviderType::Anthropic => anthropic::ask(call, target, api, ledger).await,
-            ProviderType::Embedded
-            | ProviderType::OpenAi
-            | ProviderType::OpenAiCompatible
-            | ProviderType::Ollama => http::ask(call, target, api, ledger).await,
-        },
+        Api::Http(api) if call.operation == Operation::Chat => chat::ask(call, target, api, ledger).await,
+        Api::Http(api) if speaks_openai(api) => http::ask(call, target, api, ledger).await,
+        Api::Http(_) => Err(Failure::unsupported(provider, call.operation.describe())),
     }
+}
+
+/// Whether operations other than chat are there as `OpenAI` has them.
+fn speaks_openai(api: &HttpApi) -> bool {
+    let mut wires = api.chats.iter().map(|spoken| spoken.wire);
+    wires.any(|wire| matches!(wire, Wire::OpenAi | Wire::Mistral))
 }

@@ -1,0 +1,307 @@
+//! One request's work: from what it asks for to its answer.
+
+use std::sync::Arc;
+
+use axum::response::Response;
+use bytes::Bytes;
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
+use stead_dialects::chat::Head;
+use stead_kernel::Body;
+
+use super::{caller::Caller, error::ApiError, serve::PathModel, surface::Surface};
+use crate::{
+    Gateway,
+    dispatch::{Answered, Dispatch},
+    ledger::{Ledger, clipped},
+    scan::{self, Operation, Scanned},
+    snapshot::{Refusal, Route, Snapshot, Target},
+    stream::{Clocks, StreamBody},
+    tally::Tally,
+    trace::Trace,
+    upstream::Answer,
+};
+
+const REQUEST_ID: HeaderName = HeaderName::from_static("x-stead-request-id");
+const TRACE_ID: HeaderName = HeaderName::from_static("x-stead-trace-id");
+const ROUTE: HeaderName = HeaderName::from_static("x-stead-route");
+const PROVIDER: HeaderName = HeaderName::from_static("x-stead-provider");
+const TARGET: HeaderName = HeaderName::from_static("x-stead-target");
+const ATTEMPTS: HeaderName = HeaderName::from_static("x-stead-attempts");
+/// What a provider of another dialect does not get.
+const WARNINGS: HeaderName = HeaderName::from_static("x-stead-warnings");
+/// The most bytes of that header.
+const WARNINGS_LIMIT: usize = 1_000;
+
+/// Everything that one request works with; owned, so that the work can go on after the head of its answer is sent.
+pub(super) struct Job {
+    pub(super) gateway: Arc<Gateway>,
+    pub(super) snapshot: Arc<Snapshot>,
+    pub(super) caller: Caller,
+    pub(super) surface: Surface,
+    pub(super) trace: Trace,
+    /// What of the client's own headers goes to a provider of the same dialect.
+    pub(super) passed: Vec<(HeaderName, HeaderValue)>,
+    pub(super) ledger: Ledger,
+}
+
+/// A request that is read, resolved and reserved.
+pub(super) struct Prepared {
+    pub(super) request: Scanned,
+    route: Arc<Route>,
+    targets: Vec<Target>,
+}
+
+impl Prepared {
+    /// Whether the client can be told to wait before anything of the answer is there.
+    pub(super) fn may_wait(&self, surface: Surface) -> bool {
+        self.request.fields.stream && surface.operation != Operation::Embeddings && surface.takes_comments()
+    }
+}
+
+/// How a request's work ended; not settled yet.
+pub(super) struct Done {
+    result: Result<Answered, ApiError>,
+    ledger: Ledger,
+}
+
+impl Job {
+    /// Finds out what is asked for, and reserves it.
+    pub(super) fn prepare(&mut self, body: Bytes, path: &PathModel) -> Result<Prepared, ApiError> {
+        let head = Head {
+            model: path.model.as_deref(),
+            stream: path.stream,
+        };
+        let request = scan::scan(body, self.surface.wire, head)?;
+        self.ledger.describe(|row| {
+            row.model = clipped(&request.fields.model);
+            row.stream = request.fields.stream;
+        });
+        let route = self
+            .snapshot
+            .resolve(self.caller.asker(), &request.fields.model)
+            .map_err(|refusal| refused(&refusal, &request.fields.model))?;
+        self.ledger.describe(|row| row.route.push_str(&route.name));
+        let dispatch = self.dispatch(&request);
+        let targets = dispatch.targets(&route);
+        let first = targets.first().cloned().or_else(|| dispatch.spare(&route));
+        let Some(first) = first else {
+            let message = format!("route `{}` has no target that can answer you", route.name);
+            return Err(ApiError::unavailable("no_target", message));
+        };
+        self.ledger
+            .reserve(&request.body, request.fields.max_tokens, &first)?;
+        Ok(Prepared {
+            request,
+            route,
+            targets,
+        })
+    }
+
+    /// Asks until somebody answers.
+    pub(super) async fn run(self, prepared: Prepared) -> Done {
+        let Self {
+            gateway,
+            snapshot,
+            caller,
+            surface,
+            trace,
+            passed,
+            mut ledger,
+        } = self;
+        let dispatch = Dispatch {
+            gateway: &gateway,
+            snapshot: &snapshot,
+            asker: caller.asker(),
+            operation: surface.operation,
+            request: &prepared.request,
+            trace,
+            passed: &passed,
+        };
+        let result = dispatch.run(prepared.route, prepared.targets, &mut ledger).await;
+        Done { result, ledger }
+    }
+
+    fn dispatch<'a>(&'a self, request: &'a Scanned) -> Dispatch<'a> {
+        Dispatch {
+            gateway: &self.gateway,
+            snapshot: &self.snapshot,
+            asker: self.caller.asker(),
+            operation: self.surface.operation,
+            request,
+            trace: self.trace,
+            passed: &self.passed,
+        }
+    }
+}
+
+/// What is left to send of an answer whose head is known.
+pub(super) enum Rest {
+    Whole(StatusCode, Bytes),
+    Stream(Box<StreamBody>),
+    Failed(ApiError),
+}
+
+impl Done {
+    /// A request that came to nothing before anybody was asked.
+    pub(super) fn refused(error: ApiError, ledger: Ledger) -> Self {
+        Self {
+            result: Err(error),
+            ledger,
+        }
+    }
+
+    /// Settles what is complete; a stream settles before its last event. Returns what to tell in headers, and the rest.
+    pub(super) fn settle(self) -> (HeaderMap, Rest) {
+        let Self { result, mut ledger } = self;
+        let answered = match result {
+            Ok(answered) => answered,
+            Err(error) => {
+                let headers = describe(&ledger);
+                ledger.fail(&error, Tally::default());
+                return (headers, Rest::Failed(error));
+            }
+        };
+        let route = answered.route;
+        ledger.describe(|row| {
+            row.route.clear();
+            row.route.push_str(&route.name);
+        });
+        let headers = describe(&ledger);
+        let rest = match answered.answer {
+            Answer::Whole { status, body, tally } => {
+                ledger.succeed(tally);
+                Rest::Whole(status, body)
+            }
+            Answer::Stream { head, source, tally } => {
+                let clocks = Clocks {
+                    idle: route.limits.idle,
+                    deadline: answered.deadline,
+                    total: route.limits.total,
+                };
+                let provider = answered.target.provider;
+                Rest::Stream(Box::new(StreamBody::new(
+                    source, provider, head, tally, ledger, clocks,
+                )))
+            }
+        };
+        (headers, rest)
+    }
+
+    /// Settles and sends the answer.
+    pub(super) fn respond(self, surface: Surface) -> Response {
+        let (headers, rest) = self.settle();
+        let mut response = match rest {
+            Rest::Whole(status, body) => whole(status, body),
+            Rest::Stream(body) => stream(surface, Body::new(*body)),
+            Rest::Failed(error) => surface.refuse(error),
+        };
+        response.headers_mut().extend(headers);
+        response
+    }
+}
+
+fn whole(status: StatusCode, body: Bytes) -> Response {
+    let mut response = Response::new(Body::from(body));
+    *response.status_mut() = status;
+    let json = HeaderValue::from_static("application/json");
+    response.headers_mut().insert(header::CONTENT_TYPE, json);
+    response
+}
+
+/// An answer that comes in pieces.
+pub(super) fn stream(surface: Surface, body: Body) -> Response {
+    let mut response = Response::new(body);
+    let headers = response.headers_mut();
+    let sort = HeaderValue::from_static(surface.stream_type());
+    headers.insert(header::CONTENT_TYPE, sort);
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
+    headers.insert("x-accel-buffering", HeaderValue::from_static("no"));
+    response
+}
+
+fn refused(refusal: &Refusal, model: &str) -> ApiError {
+    match refusal {
+        Refusal::Unknown => ApiError::unknown_model(model),
+        Refusal::Ambiguous(names) => ApiError::invalid(
+            "model_ambiguous",
+            format!(
+                "several providers offer this model; name one of: {}",
+                names.join(", ")
+            ),
+        )
+        .param("model"),
+        Refusal::NotAllowed => ApiError::new(
+            StatusCode::FORBIDDEN,
+            "permission_error",
+            "model_not_allowed",
+            "this API key may not use this model",
+        )
+        .param("model"),
+    }
+}
+
+/// Warnings as a header's value, of bounded length. They may name what the client sent, so whatever is no printable
+/// ASCII is replaced.
+fn warnings(warnings: &[String]) -> Option<HeaderValue> {
+    if warnings.is_empty() {
+        return None;
+    }
+    let mut text = String::new();
+    for letter in warnings.join("; ").chars() {
+        if text.len() == WARNINGS_LIMIT {
+            text.truncate(WARNINGS_LIMIT - 3);
+            text.push_str("...");
+            break;
+        }
+        let printable = letter == ' ' || letter.is_ascii_graphic();
+        text.push(if printable { letter } else { '?' });
+    }
+    HeaderValue::try_from(text).ok()
+}
+
+/// Says in headers how the request went.
+pub(super) fn describe(ledger: &Ledger) -> HeaderMap {
+    let mut headers = HeaderMap::with_capacity(8);
+    let row = ledger.row();
+    let target = if row.provider.is_empty() {
+        String::new()
+    } else {
+        format!("{}/{}", row.provider, row.provider_model)
+    };
+    let table = [
+        (REQUEST_ID, row.id.as_str()),
+        (TRACE_ID, &row.trace_id),
+        (ROUTE, &row.route),
+        (PROVIDER, &row.provider),
+        (TARGET, &target),
+    ];
+    for (name, text) in table {
+        if let (false, Ok(value)) = (text.is_empty(), HeaderValue::try_from(text)) {
+            headers.insert(name, value);
+        }
+    }
+    if !row.attempts.is_empty() {
+        headers.insert(ATTEMPTS, HeaderValue::from(row.attempts.len()));
+    }
+    headers.extend(warnings(ledger.warnings()).map(|value| (WARNINGS, value)));
+    headers
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn warnings_fit_into_a_header_whatever_the_client_sent() {
+        assert_eq!(warnings(&[]), None);
+        let given = [
+            "n\u{f6}te\r\nset-cookie: a=b was left out".to_owned(),
+            "b".to_owned(),
+        ];
+        let value = warnings(&given).unwrap();
+        assert_eq!(value, "n?te??set-cookie: a=b was left out; b");
+        let value = warnings(&["x".repeat(5_000)]).unwrap();
+        assert!(value.len() == WARNINGS_LIMIT && value.as_bytes().ends_with(b"x..."));
+        assert_eq!(warnings(&["x".repeat(1_000)]).unwrap().len(), 1_000);
+    }
+}

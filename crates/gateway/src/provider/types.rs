@@ -1,0 +1,307 @@
+//! The types of providers: which API each speaks, where, and how it wants to be signed in to.
+//!
+//! *Invariant:* what differs between two types is a column of one table.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use stead_dialects::chat::Wire;
+
+/// An API that providers speak.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum ProviderType {
+    /// The engine in this process, with every ready `Model` of the project.
+    Embedded,
+    /// The API of `OpenAI`, at its own address.
+    #[serde(rename = "openai")]
+    OpenAi,
+    /// `OpenAI`'s models on Azure. The address is the resource's: `https://NAME.openai.azure.com`.
+    #[serde(rename = "azure-openai")]
+    AzureOpenAi,
+    /// The Messages API of Anthropic.
+    Anthropic,
+    /// Google's Gemini API, with an API key.
+    Gemini,
+    /// Google's Vertex AI. The address is the region's and project's:
+    /// `https://REGION-aiplatform.googleapis.com/v1/projects/PROJECT/locations/REGION`; the Secret holds the key file
+    /// of a service account.
+    Vertex,
+    /// Amazon Bedrock. The address is the region's: `https://bedrock-runtime.REGION.amazonaws.com`; the Secret holds
+    /// `access-key-id` and `secret-access-key` (and `session-token`), or an API key of Bedrock.
+    Bedrock,
+    /// Ollama.
+    Ollama,
+    /// Mistral's API.
+    Mistral,
+    /// Cohere's API, version 2.
+    Cohere,
+    /// vLLM.
+    Vllm,
+    /// `SGLang`.
+    Sglang,
+    /// The server of llama.cpp.
+    LlamaCpp,
+    /// Hugging Face's text embeddings inference.
+    Tei,
+    /// LM Studio.
+    LmStudio,
+    /// Groq.
+    Groq,
+    /// `DeepSeek`.
+    #[serde(rename = "deepseek")]
+    DeepSeek,
+    /// Together AI.
+    Together,
+    /// Fireworks AI.
+    Fireworks,
+    /// `OpenRouter`.
+    #[serde(rename = "openrouter")]
+    OpenRouter,
+    /// xAI.
+    Xai,
+    /// Perplexity.
+    Perplexity,
+    /// Hugging Face's inference providers.
+    #[serde(rename = "huggingface")]
+    HuggingFace,
+    /// Anything else that speaks the API of `OpenAI`.
+    #[serde(rename = "openai-compatible")]
+    OpenAiCompatible,
+}
+
+/// How a provider wants to see its credential.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Scheme {
+    /// `Authorization: Bearer …`.
+    Bearer,
+    /// This header, with the credential as it is.
+    Header(&'static str),
+    /// Amazon's signature of version 4 over each request; a single key is a bearer token.
+    Amazon,
+    /// A token that Google gives for a service account's key.
+    Google,
+}
+
+/// How a provider's models are listed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Listing {
+    /// `GET models`, as `OpenAI` does it: `{"data": [{"id"}]}`.
+    OpenAi,
+    /// `GET models?limit=1000`, the same form.
+    Anthropic,
+    /// `GET models?pageSize=1000`: `{"models": [{"name": "models/…"}]}`.
+    Gemini,
+    /// `GET /api/tags`: `{"models": [{"name"}]}`.
+    Ollama,
+    /// `GET models?page_size=1000`: `{"models": [{"name"}]}`.
+    Cohere,
+    /// Not at all; `spec.models` says what there is.
+    None,
+}
+
+/// What is true of all providers of a type.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Facts {
+    /// The type as resources spell it; also the name of its flavour of `OpenAI`'s dialect.
+    pub(crate) name: &'static str,
+    /// The chat dialect it speaks best.
+    pub(crate) wire: Wire,
+    /// Its address, unless the spec has one.
+    pub(crate) base: Option<&'static str>,
+    /// What follows the host in an address that the spec gives without a path.
+    pub(crate) path: &'static str,
+    pub(crate) scheme: Scheme,
+    pub(crate) listing: Listing,
+    /// What an address looks like, for types that have none of their own.
+    pub(crate) example: &'static str,
+}
+
+const OPENAI: Facts = Facts {
+    name: "openai",
+    wire: Wire::OpenAi,
+    base: Some("https://api.openai.com/v1"),
+    path: "/v1",
+    scheme: Scheme::Bearer,
+    listing: Listing::OpenAi,
+    example: "http://10.0.0.5:8000/v1",
+};
+
+const AZURE_OPENAI: Facts = Facts {
+    name: "azure-openai",
+    base: None,
+    path: "/openai/v1",
+    scheme: Scheme::Header("api-key"),
+    example: "https://NAME.openai.azure.com",
+    ..OPENAI
+};
+
+const ANTHROPIC: Facts = Facts {
+    wire: Wire::Anthropic,
+    scheme: Scheme::Header("x-api-key"),
+    listing: Listing::Anthropic,
+    ..at("anthropic", "https://api.anthropic.com/v1")
+};
+
+const GEMINI: Facts = Facts {
+    wire: Wire::Gemini,
+    path: "/v1beta",
+    scheme: Scheme::Header("x-goog-api-key"),
+    listing: Listing::Gemini,
+    ..at("gemini", "https://generativelanguage.googleapis.com/v1beta")
+};
+
+const VERTEX: Facts = Facts {
+    name: "vertex",
+    wire: Wire::Gemini,
+    base: None,
+    path: "",
+    scheme: Scheme::Google,
+    listing: Listing::None,
+    example: "https://REGION-aiplatform.googleapis.com/v1/projects/PROJECT/locations/REGION",
+};
+
+const BEDROCK: Facts = Facts {
+    name: "bedrock",
+    wire: Wire::Bedrock,
+    base: None,
+    path: "",
+    scheme: Scheme::Amazon,
+    listing: Listing::None,
+    example: "https://bedrock-runtime.us-east-1.amazonaws.com",
+};
+
+const OLLAMA: Facts = Facts {
+    listing: Listing::Ollama,
+    ..at("ollama", "http://127.0.0.1:11434/v1")
+};
+
+const MISTRAL: Facts = Facts {
+    wire: Wire::Mistral,
+    ..at("mistral", "https://api.mistral.ai/v1")
+};
+
+const COHERE: Facts = Facts {
+    wire: Wire::Cohere,
+    path: "/v2",
+    listing: Listing::Cohere,
+    ..at("cohere", "https://api.cohere.com/v2")
+};
+
+const TEI: Facts = Facts {
+    listing: Listing::None,
+    ..at("tei", "http://127.0.0.1:8081/v1")
+};
+
+const PERPLEXITY: Facts = Facts {
+    path: "",
+    listing: Listing::None,
+    ..at("perplexity", "https://api.perplexity.ai")
+};
+
+/// `OpenAI`'s API at another address.
+const fn at(name: &'static str, base: &'static str) -> Facts {
+    Facts {
+        name,
+        base: Some(base),
+        ..OPENAI
+    }
+}
+
+/// `OpenAI`'s API at no address of its own.
+const fn anywhere(name: &'static str, listing: Listing) -> Facts {
+    Facts {
+        name,
+        base: None,
+        listing,
+        ..OPENAI
+    }
+}
+
+impl ProviderType {
+    /// Every type, for tables and conformance tests.
+    pub(crate) const ALL: [Self; 24] = [
+        Self::Embedded,
+        Self::OpenAi,
+        Self::AzureOpenAi,
+        Self::Anthropic,
+        Self::Gemini,
+        Self::Vertex,
+        Self::Bedrock,
+        Self::Ollama,
+        Self::Mistral,
+        Self::Cohere,
+        Self::Vllm,
+        Self::Sglang,
+        Self::LlamaCpp,
+        Self::Tei,
+        Self::LmStudio,
+        Self::Groq,
+        Self::DeepSeek,
+        Self::Together,
+        Self::Fireworks,
+        Self::OpenRouter,
+        Self::Xai,
+        Self::Perplexity,
+        Self::HuggingFace,
+        Self::OpenAiCompatible,
+    ];
+
+    /// What is true of all providers of this type.
+    pub(crate) const fn facts(self) -> Facts {
+        match self {
+            Self::Embedded => anywhere("embedded", Listing::None),
+            Self::OpenAi => OPENAI,
+            Self::AzureOpenAi => AZURE_OPENAI,
+            Self::Anthropic => ANTHROPIC,
+            Self::Gemini => GEMINI,
+            Self::Vertex => VERTEX,
+            Self::Bedrock => BEDROCK,
+            Self::Ollama => OLLAMA,
+            Self::Mistral => MISTRAL,
+            Self::Cohere => COHERE,
+            Self::Vllm => at("vllm", "http://127.0.0.1:8000/v1"),
+            Self::Sglang => at("sglang", "http://127.0.0.1:30000/v1"),
+            Self::LlamaCpp => at("llama-cpp", "http://127.0.0.1:8080/v1"),
+            Self::Tei => TEI,
+            Self::LmStudio => at("lm-studio", "http://127.0.0.1:1234/v1"),
+            Self::Groq => at("groq", "https://api.groq.com/openai/v1"),
+            Self::DeepSeek => at("deepseek", "https://api.deepseek.com/v1"),
+            Self::Together => at("together", "https://api.together.xyz/v1"),
+            Self::Fireworks => at("fireworks", "https://api.fireworks.ai/inference/v1"),
+            Self::OpenRouter => at("openrouter", "https://openrouter.ai/api/v1"),
+            Self::Xai => at("xai", "https://api.x.ai/v1"),
+            Self::Perplexity => PERPLEXITY,
+            Self::HuggingFace => at("huggingface", "https://router.huggingface.co/v1"),
+            Self::OpenAiCompatible => anywhere("openai-compatible", Listing::OpenAi),
+        }
+    }
+
+    /// The type as resources spell it.
+    pub(crate) const fn as_str(self) -> &'static str {
+        self.facts().name
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_types_name_in_tables_is_its_name_in_resources() {
+        for kind in ProviderType::ALL {
+            let spelled = serde_json::to_value(kind).unwrap();
+            assert_eq!(spelled, kind.as_str());
+        }
+    }
+
+    #[test]
+    fn every_address_is_one_that_paths_can_be_appended_to() {
+        for kind in ProviderType::ALL {
+            let facts = kind.facts();
+            if let Some(base) = facts.base {
+                assert!(base.starts_with("http") && !base.ends_with('/'), "{base}");
+            }
+            assert!(facts.path.is_empty() || facts.path.starts_with('/'));
+        }
+    }
+}

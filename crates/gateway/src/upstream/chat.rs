@@ -1,0 +1,201 @@
+//! A try at a provider's chat over HTTP: forwarded where it speaks the client's dialect, translated where not.
+
+use std::sync::Arc;
+
+use ::http::{HeaderName, HeaderValue, Response, Uri};
+use bytes::Bytes;
+use stead_dialects::chat::{Framing, ProviderDialect, Sent, Target as Wanted, View, Wire};
+use stead_kernel::Body;
+use tokio::time::Instant;
+
+use super::{
+    Answer,
+    http::{self, ANSWER_LIMIT, Outgoing, collect, refusal, send, streams},
+    prime,
+};
+use crate::{
+    dispatch::{Call, Failure},
+    ledger::Ledger,
+    snapshot::{HttpApi, Provider, Spoken, Target},
+    stream::{ForwardedStream, ProviderEvents, Source, TranslatedStream},
+    tally::{Tally, from_wire},
+};
+
+/// The limit of an answer's tokens for dialects that require one, when the client sets none.
+const DEFAULT_MAX_TOKENS: u64 = 4_096;
+
+/// What an answer is read by.
+struct Plan {
+    dialect: &'static dyn ProviderDialect,
+    /// Whether the answer is in the client's own dialect and passes as it is.
+    forwards: bool,
+}
+
+/// Asks the provider and checks its answer.
+pub(super) async fn ask(
+    call: &Call<'_>,
+    target: &Target,
+    api: &HttpApi,
+    ledger: &mut Ledger,
+) -> Result<Answer, Failure> {
+    let provider = &target.provider;
+    let client = call.request.wire;
+    let spoken = api
+        .chat_for(client)
+        .ok_or_else(|| Failure::unsupported(provider, call.operation.describe()))?;
+    let forwards = spoken.wire == client && call.request.is_original();
+    if forwards && client == Wire::OpenAi {
+        return http::ask(call, target, api, ledger).await;
+    }
+    let since = Instant::now();
+    let dialect = stead_dialects::provider(spoken.wire)
+        .ok_or_else(|| Failure::unsupported(provider, call.operation.describe()))?;
+    let sent = if forwards {
+        forwarded(call, target, spoken.wire)
+    } else {
+        translated(call, target, dialect)?
+    };
+    ledger.warn(sent.notes.clone());
+    let mut outgoing = outgoing(api, spoken, provider, &sent)?;
+    if forwards {
+        outgoing.headers.extend_from_slice(call.passed);
+    }
+    let plan = Plan { dialect, forwards };
+    let response = send(call, target, outgoing).await?;
+    if !response.status().is_success() {
+        return Err(refusal(call, provider, response).await);
+    }
+    if streams(call) {
+        let source = stream(call, provider, response, &plan)?;
+        return prime::prime(call, target, source, since, ledger).await;
+    }
+    whole(call, provider, response, &plan, ledger).await
+}
+
+/// The client's own body, with the provider's name of the model.
+fn forwarded(call: &Call<'_>, target: &Target, wire: Wire) -> Sent {
+    let path = match wire {
+        Wire::Anthropic => "messages".to_owned(),
+        Wire::Responses => "responses".to_owned(),
+        Wire::Gemini => {
+            let method = if call.request.fields.stream {
+                "streamGenerateContent?alt=sse"
+            } else {
+                "generateContent"
+            };
+            format!("models/{}:{method}", crate::snapshot::escaped(&target.model))
+        }
+        Wire::OllamaGenerate => "generate".to_owned(),
+        Wire::OpenAi | Wire::Mistral => "chat/completions".to_owned(),
+        // No client speaks the last two.
+        Wire::Ollama | Wire::Bedrock | Wire::Cohere => "chat".to_owned(),
+    };
+    Sent {
+        path,
+        body: call.request.body_for(&target.model, call.operation).to_vec(),
+        headers: Vec::new(),
+        notes: Vec::new(),
+    }
+}
+
+fn translated(
+    call: &Call<'_>,
+    target: &Target,
+    dialect: &'static dyn ProviderDialect,
+) -> Result<Sent, Failure> {
+    let request = call.request.request().map_err(Failure::inexpressible)?;
+    let wanted = Wanted {
+        model: &target.model,
+        default_max_tokens: DEFAULT_MAX_TOKENS,
+        flavor: target.provider.kind.as_str(),
+    };
+    dialect
+        .request(request, wanted)
+        .map_err(|error| Failure::inexpressible(&error))
+}
+
+fn outgoing<'a>(
+    api: &'a HttpApi,
+    spoken: &Spoken,
+    provider: &Provider,
+    sent: &Sent,
+) -> Result<Outgoing<'a>, Failure> {
+    let uri = Uri::try_from(format!("{}/{}", spoken.base, sent.path))
+        .map_err(|_| Failure::unusable(provider, "its address is none for this model"))?;
+    let headers = sent.headers.iter().filter_map(|(name, value)| {
+        let name = HeaderName::from_static(name);
+        Some((name, HeaderValue::try_from(value).ok()?))
+    });
+    Ok(Outgoing {
+        headers: headers.collect(),
+        ..Outgoing::plain(api, uri, Bytes::copy_from_slice(&sent.body))
+    })
+}
+
+/// What the writer of an answer knows of the request.
+pub(super) fn view(call: &Call<'_>) -> Result<View, Failure> {
+    let request = call.request.request().map_err(Failure::inexpressible)?;
+    Ok(View {
+        id: call.id.to_string(),
+        model: call.request.fields.model.clone(),
+        created: call.gateway.clock.now().as_second(),
+        request: Arc::clone(request),
+    })
+}
+
+async fn whole(
+    call: &Call<'_>,
+    provider: &Provider,
+    response: Response<Body>,
+    plan: &Plan,
+    ledger: &Ledger,
+) -> Result<Answer, Failure> {
+    let status = response.status();
+    let body = collect(call, provider, response.into_body(), ANSWER_LIMIT).await?;
+    let answer = plan
+        .dialect
+        .answer(&body)
+        .map_err(|error| Failure::garbage(provider, &error.message))?;
+    let mut tally = Tally::new(ledger.keeps_output());
+    tally.usage = answer.usage.map(from_wire);
+    // In case the provider does not count: about four bytes a token.
+    tally.pieces = u64::try_from(body.len().div_ceil(4)).unwrap_or(u64::MAX);
+    tally.finished = true;
+    let body = if plan.forwards {
+        body
+    } else {
+        let client = client(call, provider)?;
+        client.answer(&answer, &view(call)?).into()
+    };
+    tally.whole(&body);
+    Ok(Answer::Whole { status, body, tally })
+}
+
+/// The dialect that the client gets its answer in.
+pub(super) fn client(
+    call: &Call<'_>,
+    provider: &Provider,
+) -> Result<&'static dyn stead_dialects::chat::ClientDialect, Failure> {
+    stead_dialects::client(call.request.wire)
+        .ok_or_else(|| Failure::unsupported(provider, call.operation.describe()))
+}
+
+fn stream(
+    call: &Call<'_>,
+    provider: &Arc<Provider>,
+    response: Response<Body>,
+    plan: &Plan,
+) -> Result<Box<dyn Source>, Failure> {
+    let client = client(call, provider)?;
+    let encoder = client.stream(view(call)?);
+    let decoder = plan.dialect.stream();
+    let body = response.into_body();
+    let provider = Arc::clone(provider);
+    Ok(if plan.forwards && client.framing() != Framing::Array {
+        let framing = client.framing();
+        Box::new(ForwardedStream::new(provider, body, framing, decoder, encoder))
+    } else {
+        let events = ProviderEvents::new(Arc::clone(&provider), body, decoder);
+        Box::new(TranslatedStream::new(provider, events, encoder))
+    })
+}
