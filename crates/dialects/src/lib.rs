@@ -7,7 +7,11 @@
 //! refused or reported, never dropped silently.
 
 pub mod anthropic;
+mod calls;
 pub mod chat;
+pub mod embeddings;
+mod fields;
+pub mod gemini;
 pub mod openai;
 pub mod scan;
 pub mod sse;
@@ -20,10 +24,10 @@ use chat::{ClientDialect, ProviderDialect, Wire};
 /// The dialect for clients that speak it; `None` for dialects that only providers speak.
 pub fn client(wire: Wire) -> Option<&'static dyn ClientDialect> {
     match wire {
+        Wire::Gemini => Some(&gemini::EVENTS),
         Wire::OpenAi
         | Wire::Responses
         | Wire::Anthropic
-        | Wire::Gemini
         | Wire::Ollama
         | Wire::OllamaGenerate
         | Wire::Bedrock
@@ -35,10 +39,10 @@ pub fn client(wire: Wire) -> Option<&'static dyn ClientDialect> {
 /// The dialect for providers that speak it; `None` for dialects that only clients speak.
 pub fn provider(wire: Wire) -> Option<&'static dyn ProviderDialect> {
     match wire {
+        Wire::Gemini => Some(&gemini::EVENTS),
         Wire::OpenAi
         | Wire::Responses
         | Wire::Anthropic
-        | Wire::Gemini
         | Wire::Ollama
         | Wire::OllamaGenerate
         | Wire::Bedrock

@@ -1,0 +1,95 @@
+//! Thought signatures on the wire.
+//!
+//! Gemini's `thoughtSignature` is of the type bytes, so SDKs decode it from base64 and encode it again, in the URL-safe
+//! alphabet at times. Tokens of other vendors therefore reach Gemini's clients with their mark, in base64 of their own:
+//! whatever alphabet they come back in, they are what they were.
+//! <https://ai.google.dev/gemini-api/docs/thought-signatures>
+
+use base64::{
+    Engine as _,
+    alphabet::STANDARD,
+    engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig},
+};
+
+use crate::chat::Vendor;
+
+const REDACTED: &str = "redacted:";
+
+/// What Google's document gives for calls that come from another model, where Gemini 3 requires a signature.
+pub(super) const FOREIGN_CALL: &str = "skip_thought_signature_validator";
+
+const ENGINE: GeneralPurpose = GeneralPurpose::new(
+    &STANDARD,
+    GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
+);
+
+/// What a client's `thoughtSignature` turns out to be.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Signature {
+    /// A signature, marked with its vendor.
+    Token(String),
+    /// Another vendor's redacted reasoning, marked.
+    Redacted(String),
+}
+
+/// Base64 in the standard alphabet with padding, as the form wants it.
+pub(super) fn standard(data: &str) -> String {
+    let mut data = data.replace('-', "+").replace('_', "/");
+    while !data.len().is_multiple_of(4) {
+        data.push('=');
+    }
+    data
+}
+
+/// Reads the signature of a part.
+pub(super) fn read(text: &str) -> Signature {
+    let inner = ENGINE
+        .decode(standard(text))
+        .ok()
+        .and_then(|bytes| String::from_utf8(bytes).ok());
+    if let Some(inner) = inner {
+        if let Some(data) = inner.strip_prefix(REDACTED)
+            && Vendor::of(data).is_some()
+        {
+            return Signature::Redacted(data.to_owned());
+        }
+        if Vendor::of(&inner).is_some() {
+            return Signature::Token(inner);
+        }
+    }
+    Signature::Token(Vendor::Gemini.mark(text))
+}
+
+/// A marked signature as Gemini's clients see it.
+pub(super) fn show(marked: &str) -> String {
+    Vendor::Gemini
+        .own(marked)
+        .map_or_else(|| ENGINE.encode(marked), str::to_owned)
+}
+
+/// Marked redacted reasoning as Gemini's clients see it.
+pub(super) fn show_redacted(marked: &str) -> String {
+    ENGINE.encode(format!("{REDACTED}{marked}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Signature, read, show, show_redacted, standard};
+
+    #[test]
+    fn signatures_survive_clients_that_encode_bytes_again() {
+        for marked in ["gemini:c2ln/+8=", "anthropic:EqQB/+a=", "openai:gAAA-_x"] {
+            let shown = show(marked);
+            assert_eq!(read(&shown), Signature::Token(marked.to_owned()), "{shown}");
+            let foreign = !marked.starts_with("gemini:");
+            let url_safe = shown.replace('+', "-").replace('/', "_");
+            assert!(!foreign || read(&url_safe) == Signature::Token(marked.to_owned()), "{url_safe}");
+        }
+        let shown = show_redacted("anthropic:Eme?>");
+        for spelled in [shown.clone(), shown.replace('+', "-").replace('/', "_"), shown.replace('=', "")] {
+            assert_eq!(read(&spelled), Signature::Redacted("anthropic:Eme?>".to_owned()));
+        }
+        assert_eq!(read("not base64!"), Signature::Token("gemini:not base64!".to_owned()));
+        assert_eq!(standard("_-8"), "/+8=");
+    }
+}
