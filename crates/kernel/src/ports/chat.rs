@@ -100,7 +100,7 @@ pub enum FinishReason {
     Length,
 }
 
-/// Tokens that a request took.
+/// What a request took: tokens, and what is not counted in tokens. What a provider does not tell is 0.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct TokenUsage {
@@ -112,4 +112,39 @@ pub struct TokenUsage {
     pub cached_input: u64,
     /// Output tokens that were reasoning.
     pub reasoning: u64,
+    /// Input tokens that were written to a cache.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub cache_write: u64,
+    /// Of them, those that the cache keeps for an hour.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub cache_write_hour: u64,
+    /// Input tokens that were sound.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub audio_input: u64,
+    /// Output tokens that were sound.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub audio_output: u64,
+    /// Input tokens that were images.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub image_input: u64,
+    /// Output tokens that were images.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub image_output: u64,
+    /// Images that were made.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub images: u64,
+    /// Sound that was heard or spoken, in milliseconds.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub audio_ms: u64,
+    /// Characters that were spoken.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub characters: u64,
+    /// Time that own GPUs worked on it, in milliseconds.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub gpu_ms: u64,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "the signature that serde wants")]
+fn is_zero(count: &u64) -> bool {
+    *count == 0
 }

@@ -14,6 +14,6 @@ pub use chat::{
 pub use events::Events;
 pub use exec::{Exec, ProcessOutput, ProcessRequest};
 pub use outbound::{Outbound, Reach, SendOptions};
-pub use prices::{NanoUsd, Price, Prices};
+pub use prices::{ModelLimits, NanoUsd, PicoUsd, Price, Prices, Tier, TokenPrices, UnitPrices};
 pub use records::{Page, Record, RecordKey, RecordQuery, RecordWrite, Records};
 pub use vault::Vault;
