@@ -3,7 +3,7 @@
 use std::{collections::BTreeSet, fs, path::Path};
 
 /// Each crate, its layer, and the crates of the workspace it may use besides `kernel`.
-const CRATES: [(&str, u8, &[&str]); 18] = [
+const CRATES: [(&str, u8, &[&str]); 19] = [
     ("kernel", 0, &[]),
     ("resource", 1, &[]),
     ("dialects", 1, &[]),
@@ -12,7 +12,8 @@ const CRATES: [(&str, u8, &[&str]); 18] = [
     ("telemetry", 1, &[]),
     ("inference", 1, &[]),
     ("catalog", 1, &[]),
-    ("gateway", 2, &["dialects"]),
+    ("metering", 1, &[]),
+    ("gateway", 2, &["dialects", "metering"]),
     ("observe", 2, &[]),
     ("access", 2, &[]),
     ("secrets", 2, &[]),
