@@ -152,6 +152,9 @@ fn group_value(row: &RequestRow, by: UsageGroup) -> String {
         UsageGroup::Key => row.key.clone(),
         UsageGroup::Model => row.model.clone(),
         UsageGroup::Provider => row.provider.clone(),
+        UsageGroup::Route => row.route.clone(),
+        UsageGroup::Team => row.team.clone(),
+        UsageGroup::Replica => row.replica.clone(),
         UsageGroup::Day => row.started.strftime("%Y-%m-%d").to_string(),
         UsageGroup::Hour => row.started.strftime("%Y-%m-%dT%H").to_string(),
     }
@@ -160,10 +163,8 @@ fn group_value(row: &RequestRow, by: UsageGroup) -> String {
 fn add(sum: &mut UsageRow, row: &RequestRow) {
     sum.requests += 1;
     sum.errors += u64::from(row.outcome == Outcome::Error);
-    sum.usage.input += row.usage.input;
-    sum.usage.output += row.usage.output;
-    sum.usage.cached_input += row.usage.cached_input;
-    sum.usage.reasoning += row.usage.reasoning;
+    sum.refused += u64::from(row.is_refused());
+    sum.usage = sum.usage.plus(&row.usage);
     match row.cost {
         Some(cost) => sum.cost.0 += cost.0,
         None => sum.unpriced += 1,

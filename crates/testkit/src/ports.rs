@@ -145,7 +145,7 @@ impl Authorizer for AllowAll {
 pub struct NoPrices;
 
 impl Prices for NoPrices {
-    fn price(&self, _provider_type: &str, _model: &str) -> Option<Price> {
+    fn price(&self, _provider_type: &str, _model: &str) -> Option<Arc<Price>> {
         None
     }
 }

@@ -4,7 +4,7 @@ use http::{StatusCode, header};
 use serde_json::{Value, json};
 use stead_kernel::{
     Capture,
-    ports::{FinishReason, Generated, Price, Prices, TokenUsage, events::Outcome},
+    ports::{FinishReason, Generated, PicoUsd, Price, Prices, TokenUsage, events::Outcome},
 };
 use stead_testkit::{World, poll_until};
 
@@ -397,13 +397,9 @@ async fn what_is_lost_in_translation_is_told_in_a_header() {
 struct OneVendor;
 
 impl Prices for OneVendor {
-    fn price(&self, vendor: &str, model: &str) -> Option<Price> {
+    fn price(&self, vendor: &str, model: &str) -> Option<Arc<Price>> {
         let found = [("api.groq.test", "m"), ("openai", "m")].contains(&(vendor, model));
-        found.then_some(Price {
-            input: 10,
-            output: 100,
-            cached_input: None,
-        })
+        found.then(|| Arc::new(Price::per_token(PicoUsd(10_000), PicoUsd(100_000))))
     }
 }
 

@@ -144,6 +144,83 @@ pub struct TokenUsage {
     pub gpu_ms: u64,
 }
 
+impl TokenUsage {
+    /// How many counts there are.
+    pub const COUNTS: usize = 14;
+
+    /// All counts, in the order of the fields.
+    pub const fn counts(&self) -> [u64; Self::COUNTS] {
+        [
+            self.input,
+            self.output,
+            self.cached_input,
+            self.reasoning,
+            self.cache_write,
+            self.cache_write_hour,
+            self.audio_input,
+            self.audio_output,
+            self.image_input,
+            self.image_output,
+            self.images,
+            self.audio_ms,
+            self.characters,
+            self.gpu_ms,
+        ]
+    }
+
+    /// The usage with these counts.
+    pub const fn of_counts(counts: [u64; Self::COUNTS]) -> Self {
+        let [
+            input,
+            output,
+            cached_input,
+            reasoning,
+            cache_write,
+            cache_write_hour,
+            audio_input,
+            audio_output,
+            image_input,
+            image_output,
+            images,
+            audio_ms,
+            characters,
+            gpu_ms,
+        ] = counts;
+        Self {
+            input,
+            output,
+            cached_input,
+            reasoning,
+            cache_write,
+            cache_write_hour,
+            audio_input,
+            audio_output,
+            image_input,
+            image_output,
+            images,
+            audio_ms,
+            characters,
+            gpu_ms,
+        }
+    }
+
+    /// Both together.
+    #[must_use]
+    pub fn plus(&self, other: &Self) -> Self {
+        let mut sums = self.counts();
+        for (sum, more) in sums.iter_mut().zip(other.counts()) {
+            *sum = sum.saturating_add(more);
+        }
+        Self::of_counts(sums)
+    }
+
+    /// The same with no count above a limit.
+    #[must_use]
+    pub fn at_most(&self, limit: u64) -> Self {
+        Self::of_counts(self.counts().map(|count| count.min(limit)))
+    }
+}
+
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "the signature that serde wants")]
 fn is_zero(count: &u64) -> bool {
     *count == 0

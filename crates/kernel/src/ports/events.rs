@@ -59,6 +59,12 @@ pub struct RequestRow {
     pub user: String,
     /// The name of the `ApiKey`, empty for other credentials.
     pub key: String,
+    /// The team of the key, empty when it has none.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub team: String,
+    /// The gateway process that answered, empty for the one with the stores.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub replica: String,
     /// The API it came by: `openai`, `anthropic`.
     pub dialect: String,
     /// `chat`, `completions`, `embeddings`.
@@ -213,6 +219,12 @@ pub enum UsageGroup {
     Model,
     /// Provider.
     Provider,
+    /// `ModelRoute`.
+    Route,
+    /// Team.
+    Team,
+    /// Gateway process.
+    Replica,
     /// Calendar day, UTC.
     Day,
     /// Hour, UTC.
@@ -243,6 +255,9 @@ pub struct UsageRow {
     pub requests: u64,
     /// Of them, those that failed.
     pub errors: u64,
+    /// Of them, those that were sent to no provider.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub refused: u64,
     /// Tokens.
     pub usage: TokenUsage,
     /// Cost of the requests whose price is known.
@@ -255,6 +270,33 @@ pub struct UsageRow {
     pub first_token_us: u64,
     /// How many requests that last sum is over.
     pub first_tokens: u64,
+}
+
+impl UsageRow {
+    /// Adds another sum; the group stays.
+    pub fn add(&mut self, other: &Self) {
+        self.requests = self.requests.saturating_add(other.requests);
+        self.errors = self.errors.saturating_add(other.errors);
+        self.refused = self.refused.saturating_add(other.refused);
+        self.usage = self.usage.plus(&other.usage);
+        self.cost = NanoUsd(self.cost.0.saturating_add(other.cost.0));
+        self.unpriced = self.unpriced.saturating_add(other.unpriced);
+        self.duration_us = self.duration_us.saturating_add(other.duration_us);
+        self.first_token_us = self.first_token_us.saturating_add(other.first_token_us);
+        self.first_tokens = self.first_tokens.saturating_add(other.first_tokens);
+    }
+}
+
+impl RequestRow {
+    /// Whether it was sent to no provider, and is none of those of which nobody knows.
+    pub fn is_refused(&self) -> bool {
+        self.attempts.is_empty() && self.outcome != Outcome::Interrupted
+    }
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "the signature that serde wants")]
+fn is_zero(count: &u64) -> bool {
+    *count == 0
 }
 
 /// Which audit records.

@@ -12,7 +12,9 @@ use stead_kernel::{
 
 use super::{all_projects, option, path, project_named, read, show, since, text};
 
-const GROUPS: [&str; 7] = ["project", "user", "key", "model", "provider", "day", "hour"];
+const GROUPS: [&str; 10] = [
+    "project", "user", "key", "team", "model", "route", "provider", "replica", "day", "hour",
+];
 
 pub(super) fn spec() -> clap::Command {
     clap::Command::new("usage")

@@ -173,21 +173,7 @@ fn visible(
 fn total(rows: &[UsageRow]) -> UsageRow {
     let mut total = UsageRow::default();
     for row in rows {
-        for (sum, more) in [
-            (&mut total.requests, row.requests),
-            (&mut total.errors, row.errors),
-            (&mut total.usage.input, row.usage.input),
-            (&mut total.usage.output, row.usage.output),
-            (&mut total.usage.cached_input, row.usage.cached_input),
-            (&mut total.usage.reasoning, row.usage.reasoning),
-            (&mut total.unpriced, row.unpriced),
-            (&mut total.duration_us, row.duration_us),
-            (&mut total.first_token_us, row.first_token_us),
-            (&mut total.first_tokens, row.first_tokens),
-        ] {
-            *sum = sum.saturating_add(more);
-        }
-        total.cost.0 = total.cost.0.saturating_add(row.cost.0);
+        total.add(row);
     }
     total
 }

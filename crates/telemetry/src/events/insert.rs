@@ -16,9 +16,10 @@ use crate::sqlite::{self, Result};
 const INSERT_REQUEST: &str = "
 INSERT OR IGNORE INTO requests (
     id, at, trace, project, user, key, model, provider, route, provider_model, dialect, operation, stream, status,
-    outcome, duration_us, first_token_us, input, output, cached_input, reasoning, cost, error, attempts, labels)
+    outcome, duration_us, first_token_us, input, output, cached_input, reasoning, cost, error, attempts, labels,
+    team, replica, usage)
 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21, ?22, ?23,
-    ?24, ?25)";
+    ?24, ?25, ?26, ?27, ?28)";
 const INSERT_AUDIT: &str = "
 INSERT OR IGNORE INTO audit (
     id, at, user, verb, api_group, resource, subresource, project, name, resource_version, detail)
@@ -101,6 +102,9 @@ fn insert_request(
         key: names.number(connection, &row.key)?,
         model: names.number(connection, &row.model)?,
         provider: names.number(connection, &row.provider)?,
+        route: names.number(connection, &row.route)?,
+        team: names.number(connection, &row.team)?,
+        replica: names.number(connection, &row.replica)?,
     };
     let inserted = connection.prepare_cached(INSERT_REQUEST)?.execute(params![
         id,
@@ -111,7 +115,7 @@ fn insert_request(
         slot.key,
         slot.model,
         slot.provider,
-        names.number(connection, &row.route)?,
+        slot.route,
         names.number(connection, &row.provider_model)?,
         names.number(connection, &row.dialect)?,
         names.number(connection, &row.operation)?,
@@ -128,6 +132,9 @@ fn insert_request(
         (!row.error.is_empty()).then_some(&row.error),
         request.attempts,
         request.labels,
+        slot.team,
+        slot.replica,
+        request.usage,
     ])?;
     if inserted == 0 {
         return Ok(false);

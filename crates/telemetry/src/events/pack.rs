@@ -8,7 +8,10 @@ use rusqlite::{
 use serde::{Deserialize, Serialize};
 use stead_kernel::{
     Error, Result, Timestamp,
-    ports::events::{Attempt, AuditRow, Event, Outcome, RequestRow},
+    ports::{
+        TokenUsage,
+        events::{Attempt, AuditRow, Event, Outcome, RequestRow},
+    },
 };
 use uuid::Uuid;
 
@@ -193,6 +196,8 @@ pub(super) struct PackedRequest {
     pub(super) trace: Option<Id>,
     pub(super) attempts: Option<String>,
     pub(super) labels: Option<String>,
+    /// The counts of usage that have no column.
+    pub(super) usage: Option<String>,
     pub(super) input: Option<Body>,
     pub(super) output: Option<Body>,
 }
@@ -260,21 +265,16 @@ fn pack_request(mut row: RequestRow) -> Result<PackedRequest> {
         &mut row.model,
         &mut row.provider,
         &mut row.route,
+        &mut row.team,
+        &mut row.replica,
         &mut row.provider_model,
         &mut row.dialect,
         &mut row.operation,
     ] {
         cut(name);
     }
-    for count in [
-        &mut row.duration_us,
-        &mut row.usage.input,
-        &mut row.usage.output,
-        &mut row.usage.cached_input,
-        &mut row.usage.reasoning,
-    ] {
-        *count = (*count).min(MOST);
-    }
+    row.duration_us = row.duration_us.min(MOST);
+    row.usage = row.usage.at_most(MOST);
     row.first_token_us = row.first_token_us.map(|micros| micros.min(MOST));
     if let Some(cost) = &mut row.cost {
         cost.0 = cost.0.clamp(-MOST_COST, MOST_COST);
@@ -287,6 +287,7 @@ fn pack_request(mut row: RequestRow) -> Result<PackedRequest> {
         } else {
             Some(json(&row.labels)?)
         },
+        usage: pack_usage(&row.usage)?,
         input: row.input.take().map(Body::pack),
         output: row.output.take().map(Body::pack),
         row,
@@ -320,6 +321,31 @@ fn cut(name: &mut String) {
 
 fn json(value: &impl Serialize) -> Result<String> {
     serde_json::to_string(value).map_err(|error| Error::internal("an event has no JSON form").because(error))
+}
+
+/// The counts that have no column; nothing when there are none.
+fn pack_usage(usage: &TokenUsage) -> Result<Option<String>> {
+    let rest = rest_of(usage);
+    if rest == TokenUsage::default() {
+        return Ok(None);
+    }
+    json(&rest).map(Some)
+}
+
+/// The usage without what has a column.
+fn rest_of(usage: &TokenUsage) -> TokenUsage {
+    TokenUsage {
+        input: 0,
+        output: 0,
+        cached_input: 0,
+        reasoning: 0,
+        ..*usage
+    }
+}
+
+/// What [`pack`] made of the counts that have no column.
+pub(super) fn unpack_usage(text: &str) -> serde_json::Result<TokenUsage> {
+    serde_json::from_str(text).map(|usage| rest_of(&usage))
 }
 
 /// An attempt without the names of its fields.

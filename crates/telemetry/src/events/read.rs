@@ -15,7 +15,7 @@ use super::{
     day::{Day, time},
     files::{File, Files},
     names::{self, Texts},
-    pack::{Body, Id, Kind, outcome_number, outcome_of, unpack_attempts},
+    pack::{Body, Id, Kind, outcome_number, outcome_of, unpack_attempts, unpack_usage},
     writer::indexed_day,
 };
 use crate::sqlite::{Error, Result};
@@ -26,7 +26,7 @@ const MOST: usize = 1_000;
 
 const REQUEST: &str = "seq, at, id, trace, project, user, key, model, provider, route, provider_model, dialect, \
     operation, stream, status, outcome, duration_us, first_token_us, input, output, cached_input, reasoning, cost, \
-    error, attempts, labels";
+    error, attempts, labels, team, replica, usage";
 const AUDIT: &str = "seq, at, id, user, verb, api_group, resource, subresource, project, name, resource_version, \
     detail";
 
@@ -336,6 +336,7 @@ fn read_request(row: &Row<'_>, texts: &mut Texts<'_>) -> Result<RequestRow> {
     let mut text = |index: &str| -> Result<String> { texts.text(row.get(index)?) };
     let attempts: Option<String> = row.get("attempts")?;
     let labels: Option<String> = row.get("labels")?;
+    let rest: Option<String> = row.get("usage")?;
     Ok(RequestRow {
         id: row.get::<_, Id>("id")?.into_event(),
         trace_id: row
@@ -350,6 +351,8 @@ fn read_request(row: &Row<'_>, texts: &mut Texts<'_>) -> Result<RequestRow> {
         project: text("project")?,
         user: text("user")?,
         key: text("key")?,
+        team: text("team")?,
+        replica: text("replica")?,
         dialect: text("dialect")?,
         operation: text("operation")?,
         stream: row.get("stream")?,
@@ -365,6 +368,8 @@ fn read_request(row: &Row<'_>, texts: &mut Texts<'_>) -> Result<RequestRow> {
             output: count(row, "output")?,
             cached_input: count(row, "cached_input")?,
             reasoning: count(row, "reasoning")?,
+            ..rest.map_or(Ok(TokenUsage::default()), |text| unpack_usage(&text))
+                .map_err(unreadable)?
         },
         cost: row.get::<_, Option<i64>>("cost")?.map(NanoUsd),
         attempts: attempts

@@ -1,6 +1,9 @@
 //! Sums of usage per minute, kept with the rows they are sums of, so that nobody has to count.
 
-use std::collections::{BTreeMap, HashMap};
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::LazyLock,
+};
 
 use rusqlite::{Connection, Row, params_from_iter, types::Value};
 use stead_kernel::{
@@ -18,22 +21,48 @@ use super::{
 use crate::sqlite::Result;
 
 const MINUTE: i64 = 60_000_000;
-const SUMS: &str = "sum(requests), sum(errors), sum(input), sum(output), sum(cached_input), sum(reasoning), \
-                    sum(cost), sum(unpriced), sum(duration_us), sum(first_token_us), sum(first_tokens)";
-const UPSERT: &str = "
-INSERT INTO rollups VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17)
-ON CONFLICT DO UPDATE SET
-    requests = requests + excluded.requests,
-    errors = errors + excluded.errors,
-    input = input + excluded.input,
-    output = output + excluded.output,
-    cached_input = cached_input + excluded.cached_input,
-    reasoning = reasoning + excluded.reasoning,
-    cost = cost + excluded.cost,
-    unpriced = unpriced + excluded.unpriced,
-    duration_us = duration_us + excluded.duration_us,
-    first_token_us = first_token_us + excluded.first_token_us,
-    first_tokens = first_tokens + excluded.first_tokens";
+/// What a rollup is a sum of.
+const SLOT: &str = "minute, project, user, key, model, provider, route, team, replica";
+/// How many numbers those are.
+const SLOT_SIZE: usize = 9;
+/// What is summed; the counts of usage lie where [`Sums::of`] puts them.
+const COLUMNS: [&str; 22] = [
+    "requests",
+    "errors",
+    "refused",
+    "input",
+    "output",
+    "cached_input",
+    "reasoning",
+    "cache_write",
+    "cache_write_hour",
+    "audio_input",
+    "audio_output",
+    "image_input",
+    "image_output",
+    "images",
+    "audio_ms",
+    "characters",
+    "gpu_ms",
+    "cost",
+    "unpriced",
+    "duration_us",
+    "first_token_us",
+    "first_tokens",
+];
+static SUMS: LazyLock<String> = LazyLock::new(|| COLUMNS.map(|column| format!("sum({column})")).join(", "));
+static UPSERT: LazyLock<String> = LazyLock::new(|| {
+    let places: Vec<String> = (1..=SLOT_SIZE + COLUMNS.len())
+        .map(|place| format!("?{place}"))
+        .collect();
+    let added = COLUMNS.map(|column| format!("{column} = {column} + excluded.{column}"));
+    format!(
+        "INSERT INTO rollups ({SLOT}, {}) VALUES ({}) ON CONFLICT DO UPDATE SET {}",
+        COLUMNS.join(", "),
+        places.join(", "),
+        added.join(", ")
+    )
+});
 
 /// The minute of a time in microseconds.
 pub(super) fn minute_of(micros: i64) -> i64 {
@@ -49,30 +78,55 @@ pub(super) struct Slot {
     pub(super) key: i64,
     pub(super) model: i64,
     pub(super) provider: i64,
+    pub(super) route: i64,
+    pub(super) team: i64,
+    pub(super) replica: i64,
 }
 
-/// Sums, in the order of the columns: requests, errors, input, output, cached input, reasoning, cost, unpriced,
-/// duration, first token, number of first tokens.
+impl Slot {
+    /// In the order of the columns.
+    const fn numbers(&self) -> [i64; SLOT_SIZE] {
+        [
+            self.minute,
+            self.project,
+            self.user,
+            self.key,
+            self.model,
+            self.provider,
+            self.route,
+            self.team,
+            self.replica,
+        ]
+    }
+}
+
+/// Sums, in the order of the columns.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub(super) struct Sums([i64; 11]);
+pub(super) struct Sums([i64; COLUMNS.len()]);
 
 impl Sums {
     /// The sums over one request, whose numbers are within the bounds that packing sets.
     pub(super) fn of(row: &RequestRow) -> Self {
         let number = |count: u64| i64::try_from(count).unwrap_or(i64::MAX);
-        Self([
+        let before = [
             1,
             i64::from(row.outcome == Outcome::Error),
-            number(row.usage.input),
-            number(row.usage.output),
-            number(row.usage.cached_input),
-            number(row.usage.reasoning),
+            i64::from(row.is_refused()),
+        ];
+        let usage = row.usage.counts().map(number);
+        let after = [
             row.cost.unwrap_or_default().0,
             i64::from(row.cost.is_none()),
             number(row.duration_us),
             number(row.first_token_us.unwrap_or_default()),
             i64::from(row.first_token_us.is_some()),
-        ])
+        ];
+        let mut sums = Self::default();
+        let values = before.into_iter().chain(usage).chain(after);
+        for (sum, value) in sums.0.iter_mut().zip(values) {
+            *sum = value;
+        }
+        sums
     }
 
     /// Adds other sums.
@@ -94,10 +148,8 @@ impl Sums {
         let [
             requests,
             errors,
-            input,
-            output,
-            cached,
-            reasoning,
+            refused,
+            usage @ ..,
             cost,
             unpriced,
             duration,
@@ -109,12 +161,8 @@ impl Sums {
             group,
             requests: number(requests),
             errors: number(errors),
-            usage: TokenUsage {
-                input: number(input),
-                output: number(output),
-                cached_input: number(cached),
-                reasoning: number(reasoning),
-            },
+            refused: number(refused),
+            usage: TokenUsage::of_counts(usage.map(number)),
             cost: NanoUsd(cost),
             unpriced: number(unpriced),
             duration_us: number(duration),
@@ -126,26 +174,18 @@ impl Sums {
 
 /// Adds sums to a file, inside the caller's transaction.
 pub(super) fn store(connection: &Connection, sums: &HashMap<Slot, Sums>) -> Result<()> {
-    let mut statement = connection.prepare_cached(UPSERT)?;
+    let mut statement = connection.prepare_cached(&UPSERT)?;
     for (slot, sums) in sums {
-        let columns = [
-            slot.minute,
-            slot.project,
-            slot.user,
-            slot.key,
-            slot.model,
-            slot.provider,
-        ];
-        statement.execute(params_from_iter(columns.into_iter().chain(sums.0)))?;
+        statement.execute(params_from_iter(slot.numbers().into_iter().chain(sums.0)))?;
     }
     Ok(())
 }
 
 /// Adds all rollups of a day's file to the file of past days, summed by hour, inside the caller's transaction.
 pub(super) fn fold(from: &Connection, to: &Connection, to_names: &mut Names) -> Result<()> {
-    let columns = "minute / 60 * 60 AS hour, project, user, key, model, provider";
-    let sql =
-        format!("SELECT {columns}, {SUMS} FROM rollups GROUP BY hour, project, user, key, model, provider");
+    let names = "project, user, key, model, provider, route, team, replica";
+    let sums = &*SUMS;
+    let sql = format!("SELECT minute / 60 * 60 AS hour, {names}, {sums} FROM rollups GROUP BY hour, {names}");
     let mut texts = Texts::new(from);
     let mut statement = from.prepare(&sql)?;
     let mut rows = statement.query([])?;
@@ -160,8 +200,11 @@ pub(super) fn fold(from: &Connection, to: &Connection, to_names: &mut Names) -> 
             key: renamed(3)?,
             model: renamed(4)?,
             provider: renamed(5)?,
+            route: renamed(6)?,
+            team: renamed(7)?,
+            replica: renamed(8)?,
         };
-        folded.entry(slot).or_default().add(&Sums::read(row, 6)?);
+        folded.entry(slot).or_default().add(&Sums::read(row, SLOT_SIZE)?);
     }
     store(to, &folded)
 }
@@ -223,8 +266,9 @@ impl Report {
             format!("GROUP BY {}", positions.join(", "))
         };
         let sql = format!(
-            "SELECT {}{SUMS} FROM rollups WHERE {condition} {group}",
-            columns.concat()
+            "SELECT {}{} FROM rollups WHERE {condition} {group}",
+            columns.concat(),
+            *SUMS
         );
         let mut statement = connection.prepare_cached(&sql)?;
         let mut rows = statement.query(params_from_iter(values))?;
@@ -280,6 +324,9 @@ const fn expression(by: UsageGroup) -> &'static str {
         UsageGroup::Key => "key",
         UsageGroup::Model => "model",
         UsageGroup::Provider => "provider",
+        UsageGroup::Route => "route",
+        UsageGroup::Team => "team",
+        UsageGroup::Replica => "replica",
         UsageGroup::Day => "minute / 1440",
         UsageGroup::Hour => "minute / 60",
     }
@@ -291,7 +338,10 @@ fn group_text(by: UsageGroup, number: i64, texts: &mut Texts<'_>) -> Result<Stri
         | UsageGroup::User
         | UsageGroup::Key
         | UsageGroup::Model
-        | UsageGroup::Provider => texts.text(number),
+        | UsageGroup::Provider
+        | UsageGroup::Route
+        | UsageGroup::Team
+        | UsageGroup::Replica => texts.text(number),
         UsageGroup::Day => Ok(day::Day::from_number(number).to_string()),
         UsageGroup::Hour => Ok(day::time(number.saturating_mul(60 * MINUTE)).to_string()),
     }

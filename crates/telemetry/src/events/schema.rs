@@ -2,6 +2,49 @@
 
 use crate::sqlite::Layout;
 
+/// Rollups by route, team and replica too, and of what is not counted in tokens.
+const WIDER_ROLLUPS: &str = "
+CREATE TABLE wider (
+    minute INTEGER NOT NULL,
+    project INTEGER NOT NULL,
+    user INTEGER NOT NULL,
+    key INTEGER NOT NULL,
+    model INTEGER NOT NULL,
+    provider INTEGER NOT NULL,
+    route INTEGER NOT NULL,
+    team INTEGER NOT NULL,
+    replica INTEGER NOT NULL,
+    requests INTEGER NOT NULL,
+    errors INTEGER NOT NULL,
+    refused INTEGER NOT NULL,
+    input INTEGER NOT NULL,
+    output INTEGER NOT NULL,
+    cached_input INTEGER NOT NULL,
+    reasoning INTEGER NOT NULL,
+    cache_write INTEGER NOT NULL,
+    cache_write_hour INTEGER NOT NULL,
+    audio_input INTEGER NOT NULL,
+    audio_output INTEGER NOT NULL,
+    image_input INTEGER NOT NULL,
+    image_output INTEGER NOT NULL,
+    images INTEGER NOT NULL,
+    audio_ms INTEGER NOT NULL,
+    characters INTEGER NOT NULL,
+    gpu_ms INTEGER NOT NULL,
+    cost INTEGER NOT NULL,
+    unpriced INTEGER NOT NULL,
+    duration_us INTEGER NOT NULL,
+    first_token_us INTEGER NOT NULL,
+    first_tokens INTEGER NOT NULL,
+    PRIMARY KEY (minute, project, user, key, model, provider, route, team, replica)
+) STRICT, WITHOUT ROWID;
+INSERT INTO wider SELECT minute, project, user, key, model, provider, 0, 0, 0, requests, errors, 0, input, output,
+    cached_input, reasoning, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, cost, unpriced, duration_us, first_token_us, first_tokens
+    FROM rollups;
+DROP TABLE rollups;
+ALTER TABLE wider RENAME TO rollups;
+";
+
 /// A file per UTC day. Texts that repeat are numbers of `names`; `at` is in microseconds since 1970, `minute` in
 /// minutes. Bodies lie apart, so that lists read few pages; a body is TEXT as it came or a BLOB of zstd.
 pub(super) const DAY: Layout = Layout {
@@ -82,7 +125,11 @@ CREATE TABLE audit (
 ) STRICT;
 CREATE INDEX audit_at ON audit (at);
 CREATE INDEX audit_project ON audit (project, at);
-"],
+", "
+ALTER TABLE requests ADD COLUMN team INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE requests ADD COLUMN replica INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE requests ADD COLUMN usage TEXT;
+", WIDER_ROLLUPS],
 };
 
 /// What is left of days whose file is gone: their rollups, with the first minute of the hour as `minute`, and which
@@ -114,7 +161,7 @@ CREATE TABLE rollups (
     first_tokens INTEGER NOT NULL,
     PRIMARY KEY (minute, project, user, key, model, provider)
 ) STRICT, WITHOUT ROWID;
-"],
+", WIDER_ROLLUPS],
 };
 
 /// The day of every id that does not tell it by itself. It can be made anew from the days.

@@ -128,7 +128,12 @@ fn full_row() -> RequestRow {
             output: 2,
             cached_input: 3,
             reasoning: 4,
+            cache_write: 5,
+            images: 6,
+            ..TokenUsage::default()
         },
+        team: "blue".into(),
+        replica: "second".into(),
         attempts: vec![Attempt {
             provider: "other".into(),
             model: "m".into(),

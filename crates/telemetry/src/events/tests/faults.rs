@@ -240,7 +240,7 @@ async fn a_day_of_a_newer_version_is_refused_in_one_sentence() {
     assert!(
         error
             .message()
-            .ends_with("2026-11-21.db has format 9, and this version of stead knows formats up to 1")
+            .ends_with("2026-11-21.db has format 9, and this version of stead knows formats up to 3")
     );
 }
 
@@ -274,4 +274,35 @@ async fn a_closed_store_refuses_events_and_still_answers() {
         .filter(|name| name.starts_with("ids.db-"))
         .collect();
     assert!(leftover.is_empty(), "{leftover:?}");
+}
+
+/// Brings a store's files back to the first format, with what it had.
+fn downgrade(path: &std::path::Path) {
+    let connection = rusqlite::Connection::open(path).unwrap();
+    let keep = "minute, project, user, key, model, provider, requests, errors, input, output, cached_input, reasoning, \
+                cost, unpriced, duration_us, first_token_us, first_tokens";
+    let old = format!(
+        "CREATE TABLE old AS SELECT {keep} FROM rollups; DROP TABLE rollups; ALTER TABLE old RENAME TO rollups;
+         PRAGMA user_version = 1;"
+    );
+    connection.execute_batch(&old).unwrap();
+    if path.ends_with("2026-11-21.db") {
+        let narrow = "ALTER TABLE requests DROP COLUMN team; ALTER TABLE requests DROP COLUMN replica;
+                      ALTER TABLE requests DROP COLUMN usage;";
+        connection.execute_batch(narrow).unwrap();
+    }
+}
+
+#[tokio::test]
+async fn rows_and_sums_of_the_first_format_are_read_as_they_were() {
+    let mut bench = Bench::new();
+    bench.append(&[row(1, 0), row(2, 61)]).await.unwrap();
+    bench.store.close().await;
+    downgrade(&bench.folder.path().join("2026-11-21.db"));
+    downgrade(&bench.folder.path().join("usage.db"));
+    bench.reopen();
+    assert_eq!(bench.list(RequestQuery::default()).await, [row(2, 61), row(1, 0)]);
+    bench.append(&[row(2, 61), full_row(), row(3, 61)]).await.unwrap();
+    let sum = &bench.store.usage(UsageQuery::default()).await.unwrap()[0];
+    assert_eq!((sum.requests, sum.usage.input, sum.cost.0), (3, 30, 21));
 }

@@ -16,10 +16,8 @@ fn sum(rows: &[RequestRow], group: impl Fn(&RequestRow) -> Vec<String>) -> Vec<U
         sum.group = group(row);
         sum.requests += 1;
         sum.errors += u64::from(row.outcome == Outcome::Error);
-        sum.usage.input += row.usage.input;
-        sum.usage.output += row.usage.output;
-        sum.usage.cached_input += row.usage.cached_input;
-        sum.usage.reasoning += row.usage.reasoning;
+        sum.refused += u64::from(row.is_refused());
+        sum.usage = sum.usage.plus(&row.usage);
         sum.cost.0 += row.cost.unwrap_or_default().0;
         sum.unpriced += u64::from(row.cost.is_none());
         sum.duration_us += row.duration_us;
@@ -37,6 +35,9 @@ fn name(by: UsageGroup, row: &RequestRow) -> String {
         UsageGroup::Key => row.key.clone(),
         UsageGroup::Model => row.model.clone(),
         UsageGroup::Provider => row.provider.clone(),
+        UsageGroup::Route => row.route.clone(),
+        UsageGroup::Team => row.team.clone(),
+        UsageGroup::Replica => row.replica.clone(),
         UsageGroup::Day => start_of("%Y-%m-%d"),
         UsageGroup::Hour => start_of("%Y-%m-%dT%H:00:00Z"),
     }
@@ -47,7 +48,8 @@ prop_compose! {
         number in 0u32..60,
         minutes in -5 * 1_440i64..600,
         names in [0usize..3, 0..3, 0..2, 0..3, 0..2],
-        tokens in proptest::array::uniform4(0u64..1_000_000),
+        tokens in proptest::array::uniform14(0u64..1_000_000),
+        places in [0usize..3, 0..2, 0..2],
         cost in proptest::option::of(0i64..10_000_000_000),
         first in proptest::option::of(0u64..9_000_000),
         outcome in prop::sample::select(vec![Outcome::Ok, Outcome::Error, Outcome::Cancelled, Outcome::Interrupted]),
@@ -58,7 +60,9 @@ prop_compose! {
         RequestRow {
             id: if odd_id { format!("odd-{number}") } else { base.id.clone() },
             project: pick(0), user: pick(1), key: pick(2), model: pick(3), provider: pick(4),
-            usage: TokenUsage { input: tokens[0], output: tokens[1], cached_input: tokens[2], reasoning: tokens[3] },
+            route: ["", "a", "b"][places[0]].into(), team: ["", "a"][places[1]].into(),
+            replica: ["", "a"][places[2]].into(),
+            usage: TokenUsage::of_counts(tokens),
             cost: cost.map(NanoUsd),
             first_token_us: first,
             outcome,
@@ -76,7 +80,7 @@ proptest! {
         cuts in prop::collection::vec(0usize..60, 0..4),
         by in prop::sample::subsequence(
             vec![UsageGroup::Day, UsageGroup::Project, UsageGroup::User, UsageGroup::Key, UsageGroup::Model,
-                 UsageGroup::Provider, UsageGroup::Hour], 0..4),
+                 UsageGroup::Provider, UsageGroup::Route, UsageGroup::Team, UsageGroup::Replica, UsageGroup::Hour], 0..4),
         window in proptest::option::of((-4 * 1_440i64..0, 0i64..600)),
         fold in any::<bool>(),
     ) {
