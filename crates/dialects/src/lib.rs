@@ -12,6 +12,7 @@ pub mod chat;
 pub mod embeddings;
 mod fields;
 pub mod gemini;
+mod json;
 pub mod openai;
 pub mod scan;
 pub mod sse;
@@ -24,29 +25,27 @@ use chat::{ClientDialect, ProviderDialect, Wire};
 /// The dialect for clients that speak it; `None` for dialects that only providers speak.
 pub fn client(wire: Wire) -> Option<&'static dyn ClientDialect> {
     match wire {
+        Wire::OpenAi => Some(&openai::Client),
         Wire::Gemini => Some(&gemini::EVENTS),
-        Wire::OpenAi
-        | Wire::Responses
-        | Wire::Anthropic
-        | Wire::Ollama
-        | Wire::OllamaGenerate
-        | Wire::Bedrock
-        | Wire::Cohere
-        | Wire::Mistral => None,
+        Wire::Responses => None,
+        Wire::Anthropic => None,
+        Wire::Ollama => None,
+        Wire::OllamaGenerate => None,
+        Wire::Bedrock | Wire::Cohere | Wire::Mistral => None,
     }
 }
 
 /// The dialect for providers that speak it; `None` for dialects that only clients speak.
 pub fn provider(wire: Wire) -> Option<&'static dyn ProviderDialect> {
     match wire {
+        Wire::OpenAi => Some(&openai::Provider),
         Wire::Gemini => Some(&gemini::EVENTS),
-        Wire::OpenAi
-        | Wire::Responses
-        | Wire::Anthropic
-        | Wire::Ollama
-        | Wire::OllamaGenerate
-        | Wire::Bedrock
-        | Wire::Cohere
-        | Wire::Mistral => None,
+        Wire::Responses => None,
+        Wire::Anthropic => None,
+        Wire::Ollama => None,
+        Wire::Bedrock => None,
+        Wire::Cohere => None,
+        Wire::Mistral => None,
+        Wire::OllamaGenerate => None,
     }
 }

@@ -63,6 +63,56 @@ impl ErrorKind {
             _ => Self::Api,
         }
     }
+
+    /// The kind that an HTTP status and a message suggest: many servers have no code for a prompt that does not fit.
+    pub fn of_message(status: u16, message: &str) -> Self {
+        const CONTEXT: [&str; 8] = [
+            "maximum context length",
+            "context length exceeded",
+            "context window",
+            "exceeds the available context",
+            "prompt is too long",
+            "input is too long",
+            "input token count",
+            "longer than the model's context",
+        ];
+        let is_about_the_request = matches!(status, 200 | 400 | 413 | 422 | 500);
+        let message = message.to_ascii_lowercase();
+        if is_about_the_request && CONTEXT.iter().any(|words| message.contains(words)) {
+            return Self::ContextLength;
+        }
+        Self::of_status(status)
+    }
+
+    /// The HTTP status that fits.
+    pub const fn status(self) -> u16 {
+        match self {
+            Self::Invalid | Self::ContextLength | Self::ContentFilter => 400,
+            Self::Authentication => 401,
+            Self::Billing => 402,
+            Self::Permission => 403,
+            Self::NotFound => 404,
+            Self::TooLarge => 413,
+            Self::RateLimit => 429,
+            Self::Unsupported => 501,
+            Self::Overloaded => 503,
+            Self::Timeout => 504,
+            Self::Api => 502,
+        }
+    }
+}
+
+impl ErrorBody {
+    /// What is said of an answer whose body is no error of the dialect (a proxy's page): it is not repeated.
+    pub fn of_status(status: u16) -> Self {
+        Self {
+            status,
+            kind: ErrorKind::of_status(status),
+            message: format!("the provider answered with HTTP {status}"),
+            code: None,
+            param: None,
+        }
+    }
 }
 
 /// A request or answer that cannot be translated.
