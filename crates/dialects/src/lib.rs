@@ -7,6 +7,7 @@
 //! refused or reported, never dropped silently.
 
 pub mod anthropic;
+pub mod bedrock;
 mod calls;
 pub mod chat;
 pub mod embeddings;
@@ -43,7 +44,7 @@ pub fn provider(wire: Wire) -> Option<&'static dyn ProviderDialect> {
         Wire::Responses => None,
         Wire::Anthropic => None,
         Wire::Ollama => None,
-        Wire::Bedrock => None,
+        Wire::Bedrock => Some(&bedrock::Bedrock),
         Wire::Cohere => None,
         Wire::Mistral => None,
         Wire::OllamaGenerate => None,
