@@ -79,7 +79,11 @@ impl Catalog {
             .map_or(provider_type, String::as_str);
         let facts = self.vendors.get(vendor)?;
         let exact = facts.get(model);
-        exact.or_else(|| candidates(vendor, model).into_iter().find_map(|name| facts.get(name)))
+        exact.or_else(|| {
+            candidates(vendor, model)
+                .into_iter()
+                .find_map(|name| facts.get(name))
+        })
     }
 }
 
@@ -90,7 +94,8 @@ impl Prices for Catalog {
         if OWN.contains(&provider_type) {
             return Some(Arc::clone(&self.own));
         }
-        self.find(provider_type, model).map(|facts| Arc::clone(&facts.price))
+        self.find(provider_type, model)
+            .map(|facts| Arc::clone(&facts.price))
     }
 
     fn limits(&self, provider_type: &str, model: &str) -> ModelLimits {
@@ -127,18 +132,37 @@ mod tests {
     fn prices_and_limits_make_sense() {
         for (model, row) in vendors().into_iter().flat_map(|vendor| vendor.models) {
             let (limits, price) = (row.limits(), row.price());
-            assert!(limits.input.is_none_or(|tokens| (64..=100_000_000).contains(&tokens)), "{model}");
+            assert!(
+                limits
+                    .input
+                    .is_none_or(|tokens| (64..=100_000_000).contains(&tokens)),
+                "{model}"
+            );
             assert!(limits.output.is_none_or(|tokens| tokens >= 16), "{model}");
-            assert!(price.batch_percent.is_none_or(|percent| (10..100).contains(&percent)), "{model}");
-            assert!(price.tiers.windows(2).all(|pair| pair[0].above < pair[1].above), "{model}");
+            assert!(
+                price
+                    .batch_percent
+                    .is_none_or(|percent| (10..100).contains(&percent)),
+                "{model}"
+            );
+            assert!(
+                price.tiers.windows(2).all(|pair| pair[0].above < pair[1].above),
+                "{model}"
+            );
             let tables = price.tiers.iter().map(|tier| &tier.tokens);
             for tokens in tables.chain([&price.tokens]) {
                 // From a thousandth of a cent to two thousand dollars per million tokens.
                 let plausible = |pico: i64| (10..2_000_000_000).contains(&pico);
                 let prices = [tokens.input.0, tokens.output.0];
-                assert!(prices.into_iter().all(|pico| pico == 0 || plausible(pico)), "{model}");
+                assert!(
+                    prices.into_iter().all(|pico| pico == 0 || plausible(pico)),
+                    "{model}"
+                );
                 let cached = tokens.cached_input.is_none_or(|cached| cached <= tokens.input);
-                assert!(cached, "{model}: reading from the cache is dearer than reading anew");
+                assert!(
+                    cached,
+                    "{model}: reading from the cache is dearer than reading anew"
+                );
             }
         }
     }
@@ -165,7 +189,11 @@ mod tests {
             ("openai", "text-embedding-3-small", Some(20_000)),
             ("anthropic", "claude-opus-4-20250514", Some(15_000_000)),
             ("anthropic", "claude-sonnet-4-5-20250929", Some(3_000_000)),
-            ("bedrock", "us.anthropic.claude-sonnet-4-5-20250929-v1:0", Some(3_300_000)),
+            (
+                "bedrock",
+                "us.anthropic.claude-sonnet-4-5-20250929-v1:0",
+                Some(3_300_000),
+            ),
             ("gemini", "models/gemini-2.5-flash", Some(300_000)),
             ("vertex", "claude-sonnet-4-5@20250929", Some(3_000_000)),
             ("azure-openai", "gpt-4o", Some(2_500_000)),
@@ -189,7 +217,10 @@ mod tests {
         let catalog = Catalog::embedded();
         let price = |provider: &str, model: &str| catalog.price(provider, model).unwrap();
         let gemini = price("gemini", "gemini-2.5-pro");
-        assert_eq!((gemini.tiers[0].above, gemini.tiers[0].tokens.input.0), (200_000, 2_500_000));
+        assert_eq!(
+            (gemini.tiers[0].above, gemini.tiers[0].tokens.input.0),
+            (200_000, 2_500_000)
+        );
         assert_eq!(gemini.batch_percent, Some(50));
         let claude = price("anthropic", "claude-haiku-4-5").tokens;
         assert_eq!(claude.cached_input.map(|price| price.0), Some(100_000));
@@ -197,7 +228,10 @@ mod tests {
         let pico = |price: Option<stead_kernel::ports::PicoUsd>| price.unwrap().0;
         assert_eq!(pico(price("openai", "whisper-1").units.audio_second), 100_000_000);
         assert_eq!(pico(price("openai", "tts-1").units.character), 15_000_000);
-        assert_eq!(pico(price("openai", "gpt-image-1").tokens.image_output), 40_000_000);
+        assert_eq!(
+            pico(price("openai", "gpt-image-1").tokens.image_output),
+            40_000_000
+        );
         assert_eq!(pico(price("cohere", "rerank-v3.5").units.request), 2_000_000_000);
         let limits = catalog.limits("openai", "gpt-4o");
         assert_eq!((limits.input, limits.output), (Some(128_000), Some(16_384)));

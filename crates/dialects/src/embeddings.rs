@@ -57,15 +57,17 @@ impl Request {
         let fields = Fields::new(&body, "")?;
         let inputs = match fields.get("input") {
             Some(Value::String(text)) => vec![text.clone()],
-            Some(Value::Array(inputs)) => match inputs.iter().map(Value::as_str).collect::<Option<Vec<_>>>() {
-                Some(texts) => texts.into_iter().map(str::to_owned).collect(),
-                None => {
-                    return refuse(
-                        "input",
-                        "must be texts: token ids belong to the tokenizer of one vendor",
-                    );
+            Some(Value::Array(inputs)) => {
+                match inputs.iter().map(Value::as_str).collect::<Option<Vec<_>>>() {
+                    Some(texts) => texts.into_iter().map(str::to_owned).collect(),
+                    None => {
+                        return refuse(
+                            "input",
+                            "must be texts: token ids belong to the tokenizer of one vendor",
+                        );
+                    }
                 }
-            },
+            }
             _ => return refuse("input", "must be a text or a list of texts"),
         };
         if inputs.is_empty() {
@@ -89,7 +91,10 @@ impl Request {
     pub fn to_openai(&self, model: &str) -> Value {
         let mut body = json!({"model": model, "input": self.inputs, "encoding_format": "float"});
         if let Value::Object(members) = &mut body {
-            members.extend(self.dimensions.map(|count| ("dimensions".to_owned(), count.into())));
+            members.extend(
+                self.dimensions
+                    .map(|count| ("dimensions".to_owned(), count.into())),
+            );
             members.extend(
                 self.user
                     .as_ref()
@@ -158,10 +163,7 @@ impl Answer {
 /// Reads a vector: numbers, or base64 of 32-bit little-endian ones.
 pub(crate) fn vector(value: Option<&Value>, param: &str) -> Result<Vec<f32>, TranslateError> {
     let numbers: Option<Vec<f32>> = match value {
-        Some(Value::Array(numbers)) => numbers
-            .iter()
-            .map(|number| number.as_f64().map(narrow))
-            .collect(),
+        Some(Value::Array(numbers)) => numbers.iter().map(|number| number.as_f64().map(narrow)).collect(),
         Some(Value::String(text)) => STANDARD.decode(text).ok().map(|bytes| {
             bytes
                 .as_chunks::<4>()
@@ -212,7 +214,13 @@ mod tests {
         let request = read(json!("a")).expect("one text");
         assert_eq!((request.inputs.len(), request.encoding), (1, Encoding::Base64));
         assert_eq!(request.to_openai("n")["dimensions"], 8);
-        for input in [json!([1, 2]), json!([[1], [2]]), json!([]), json!(null), json!([["a"]])] {
+        for input in [
+            json!([1, 2]),
+            json!([[1], [2]]),
+            json!([]),
+            json!(null),
+            json!([["a"]]),
+        ] {
             assert_eq!(read(input).expect_err("refused").param, "input");
         }
     }

@@ -216,7 +216,10 @@ pub(crate) fn set(root: &mut Value, path: &str, value: Value) -> bool {
     while let Some(step) = steps.next() {
         let (name, index) = match step.split_once('[') {
             None => (step, None),
-            Some((name, rest)) => match rest.strip_suffix(']').and_then(|index| index.parse::<usize>().ok()) {
+            Some((name, rest)) => match rest
+                .strip_suffix(']')
+                .and_then(|index| index.parse::<usize>().ok())
+            {
                 Some(index) => (name, Some(index)),
                 None => return false,
             },
@@ -256,7 +259,10 @@ mod tests {
         for name in ["text", "inline", "numCtxs", "file"] {
             assert_eq!(fields.get(name), None, "{name}");
         }
-        let others: Vec<&str> = fields.others(&["inlineData", "topK"]).map(|(key, _)| key).collect();
+        let others: Vec<&str> = fields
+            .others(&["inlineData", "topK"])
+            .map(|(key, _)| key)
+            .collect();
         assert_eq!(others, ["fileData", "num_ctx"]);
         assert_eq!(camel("google_search_retrieval"), "googleSearchRetrieval");
     }
@@ -280,7 +286,14 @@ mod tests {
         let mut body = json!({"contents": [{"parts": [{"text": "a"}]}]});
         assert!(set(&mut body, "contents[0].parts[0].videoMetadata", json!(1)));
         assert!(set(&mut body, "options.num_ctx", json!(2)));
-        for path in ["contents[1].x", "contents[0]", "contents[x].y", "contents.x", "options.num_ctx.x", "a[0].b"] {
+        for path in [
+            "contents[1].x",
+            "contents[0]",
+            "contents[x].y",
+            "contents.x",
+            "options.num_ctx.x",
+            "a[0].b",
+        ] {
             assert!(!set(&mut body, path, json!(0)), "{path}");
         }
         assert_eq!(

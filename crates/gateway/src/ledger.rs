@@ -1,6 +1,6 @@
 //! The record of one request: reserved before dispatch, settled exactly once, also when the client leaves.
 
-use std::sync::{Arc, atomic::Ordering};
+use std::sync::{Arc, OnceLock, atomic::Ordering};
 
 use bytes::Bytes;
 use rand::Rng;
@@ -60,6 +60,8 @@ pub(crate) struct Ledger {
     produced: Option<TokenUsage>,
     /// What the request lost on its way to the provider that is asked.
     warnings: Vec<String>,
+    /// Told how the request ended, when somebody asked.
+    outcome: Option<Arc<OnceLock<Outcome>>>,
     settled: bool,
 }
 
@@ -84,6 +86,7 @@ impl Ledger {
             reserved: TokenUsage::default(),
             produced: None,
             warnings: Vec::new(),
+            outcome: None,
             settled: false,
             books,
         }
@@ -99,6 +102,17 @@ impl Ledger {
 
     pub(crate) fn row(&self) -> &RequestRow {
         &self.row
+    }
+
+    /// Where the outcome will be, once the request is settled.
+    pub(crate) fn outcome(&mut self) -> Arc<OnceLock<Outcome>> {
+        Arc::clone(self.outcome.get_or_insert_default())
+    }
+
+    /// Leaves no record: the request was one that is recorded already.
+    pub(crate) fn forget(mut self) {
+        self.settled = true;
+        self.books.metrics.end();
     }
 
     /// Fills in what is known of the request.
@@ -246,6 +260,10 @@ impl Ledger {
         if std::mem::replace(&mut self.settled, true) {
             return;
         }
+        if let Some(told) = &self.outcome {
+            // It settles once, so that nobody was told before.
+            let _ = told.set(outcome);
+        }
         self.row.outcome = outcome;
         self.row.duration_us = micros(self.started);
         self.row.usage = self.usage(outcome, &tally);
@@ -324,13 +342,7 @@ impl Drop for Ledger {
 
 /// Counts within what can be true.
 fn plausible(usage: TokenUsage) -> TokenUsage {
-    let bounded = |count: u64| count.min(TOKEN_LIMITS.1);
-    TokenUsage {
-        input: bounded(usage.input),
-        output: bounded(usage.output),
-        cached_input: bounded(usage.cached_input),
-        reasoning: bounded(usage.reasoning),
-    }
+    usage.at_most(TOKEN_LIMITS.1)
 }
 
 /// The beginning of a text.

@@ -16,9 +16,11 @@ mod journal;
 mod key;
 mod ledger;
 mod metrics;
+mod operation;
 mod provider;
 mod route;
 mod scan;
+mod signin;
 mod snapshot;
 mod stream;
 mod tally;
@@ -60,6 +62,7 @@ pub fn new_key() -> (String, String) {
 struct Gateway {
     snapshot: snapshot::Handle,
     books: Arc<Books>,
+    replies: api::idempotency::Replies,
     outbound: Arc<dyn Outbound>,
     chat: Arc<dyn Chat>,
     clock: Arc<dyn Clock>,
@@ -90,6 +93,7 @@ async fn start(context: Context) -> Result<Running> {
             capture: context.settings.capture,
             metrics: Arc::clone(&metrics),
         }),
+        replies: api::idempotency::Replies::default(),
         outbound: Arc::clone(&context.ports.outbound),
         chat: Arc::clone(&context.ports.chat),
         clock: Arc::clone(&context.ports.clock),

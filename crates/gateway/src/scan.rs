@@ -5,43 +5,13 @@
 use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
+use http::HeaderValue;
 use stead_dialects::{
     chat::{Head, Request, TranslateError, Wire, refuse},
     scan::{self, Edits, RequestFields, ScanError},
 };
 
-use crate::api::error::ApiError;
-
-/// What a request asks for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Operation {
-    /// `POST /v1/chat/completions`
-    Chat,
-    /// `POST /v1/completions`
-    Completions,
-    /// `POST /v1/embeddings`
-    Embeddings,
-}
-
-impl Operation {
-    /// The operation in records and metrics.
-    pub(crate) const fn as_str(self) -> &'static str {
-        match self {
-            Self::Chat => "chat",
-            Self::Completions => "completions",
-            Self::Embeddings => "embeddings",
-        }
-    }
-
-    /// What providers say about it.
-    pub(crate) const fn describe(self) -> &'static str {
-        match self {
-            Self::Chat => "chat",
-            Self::Completions => "completions of raw prompts",
-            Self::Embeddings => "embeddings",
-        }
-    }
-}
+use crate::{api::error::ApiError, operation::Operation};
 
 /// A request's body and what was found in it.
 #[derive(Debug, Clone)]
@@ -52,6 +22,8 @@ pub(crate) struct Scanned {
     pub(crate) wire: Wire,
     /// Whether the path and not the body names the model.
     in_path: bool,
+    /// The content type of a form; `None` for JSON.
+    pub(crate) form: Option<HeaderValue>,
     /// Whether the parsed form was changed, so that the body is no longer what is sent.
     rewritten: bool,
     parsed: OnceLock<Result<Arc<Request>, TranslateError>>,
@@ -69,10 +41,35 @@ pub(crate) fn scan(body: Bytes, wire: Wire, head: Head<'_>) -> Result<Scanned, A
             fields,
             wire,
             in_path: head.model.is_some(),
+            form: None,
             rewritten: false,
             parsed: OnceLock::new(),
         }),
         Err(error) => Err(refusal(&body, &error)),
+    }
+}
+
+/// Reads the fields of a form with an upload.
+pub(crate) fn scan_form(body: Bytes, content_type: &HeaderValue) -> Result<Scanned, ApiError> {
+    let boundary = content_type.to_str().ok().and_then(scan::boundary);
+    let Some(boundary) = boundary else {
+        let message = "the body must be a form: multipart/form-data with a boundary";
+        return Err(ApiError::invalid("invalid_body", message));
+    };
+    match scan::form_request(&body, boundary) {
+        Ok(fields) => Ok(Scanned {
+            body,
+            fields,
+            wire: Wire::OpenAi,
+            in_path: false,
+            form: Some(content_type.clone()),
+            rewritten: false,
+            parsed: OnceLock::new(),
+        }),
+        Err(error) => {
+            let message = format!("the form cannot be used: {}", error.message);
+            Err(ApiError::invalid("invalid_body", message))
+        }
     }
 }
 
@@ -97,7 +94,7 @@ impl Scanned {
     /// The request in the form that every dialect is read into; made when it is first asked for.
     pub(crate) fn request(&self) -> Result<&Arc<Request>, &TranslateError> {
         let parsed = self.parsed.get_or_init(|| {
-            let Some(dialect) = stead_dialects::client(self.wire) else {
+            let Some(dialect) = stead_dialects::client(self.wire).filter(|_| self.form.is_none()) else {
                 return refuse("body", "this API cannot be translated into another one");
             };
             let head = Head {
@@ -131,11 +128,14 @@ impl Scanned {
         self.wire == Wire::OpenAi
             && self.fields.stream
             && !self.includes_usage()
-            && operation != Operation::Embeddings
+            && matches!(operation, Operation::Chat | Operation::Completions)
     }
 
     /// The body for a provider: its own name of the model, and usage at the end of a stream.
     pub(crate) fn body_for(&self, model: &str, operation: Operation) -> Bytes {
+        if self.form.is_some() {
+            return scan::replace_form_model(&self.body, &self.fields, model);
+        }
         let inject = self.injects_usage(operation);
         if !inject && (model == self.fields.model || self.in_path) {
             return self.body.clone();

@@ -205,6 +205,10 @@ pub(crate) struct WireUsage {
 struct PromptDetails {
     #[serde(deserialize_with = "or_zero")]
     cached_tokens: u64,
+    #[serde(deserialize_with = "or_zero")]
+    cache_write_tokens: u64,
+    #[serde(deserialize_with = "or_zero")]
+    audio_tokens: u64,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -212,6 +216,8 @@ struct PromptDetails {
 struct CompletionDetails {
     #[serde(deserialize_with = "or_zero")]
     reasoning_tokens: u64,
+    #[serde(deserialize_with = "or_zero")]
+    audio_tokens: u64,
 }
 
 fn or_zero<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u64, D::Error> {
@@ -220,14 +226,17 @@ fn or_zero<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u64, D::Error> 
 
 impl From<WireUsage> for TokenUsage {
     fn from(usage: WireUsage) -> Self {
+        let prompt = usage.prompt_tokens_details.unwrap_or_default();
+        let completion = usage.completion_tokens_details.unwrap_or_default();
         Self {
             input: usage.prompt_tokens,
             output: usage.completion_tokens,
-            cached_input: usage.prompt_tokens_details.unwrap_or_default().cached_tokens,
-            reasoning: usage
-                .completion_tokens_details
-                .unwrap_or_default()
-                .reasoning_tokens,
+            cached_input: prompt.cached_tokens,
+            cache_write: prompt.cache_write_tokens,
+            audio_input: prompt.audio_tokens,
+            reasoning: completion.reasoning_tokens,
+            audio_output: completion.audio_tokens,
+            ..Self::default()
         }
     }
 }
@@ -238,8 +247,10 @@ pub(crate) fn to_wire(usage: &TokenUsage) -> Usage {
         input: usage.input,
         output: usage.output,
         cached_input: usage.cached_input,
+        cache_write: usage.cache_write,
         reasoning: usage.reasoning,
-        ..Usage::default()
+        audio_input: usage.audio_input,
+        audio_output: usage.audio_output,
     }
 }
 
@@ -249,7 +260,11 @@ pub(crate) fn from_wire(usage: Usage) -> TokenUsage {
         input: usage.input,
         output: usage.output,
         cached_input: usage.cached_input,
+        cache_write: usage.cache_write,
         reasoning: usage.reasoning,
+        audio_input: usage.audio_input,
+        audio_output: usage.audio_output,
+        ..TokenUsage::default()
     }
 }
 

@@ -78,7 +78,9 @@ impl Lender {
 
     /// Who holds what.
     pub fn holdings(&self) -> impl Iterator<Item = (&str, &Holding)> {
-        self.holdings.iter().map(|(name, holding)| (name.as_str(), holding))
+        self.holdings
+            .iter()
+            .map(|(name, holding)| (name.as_str(), holding))
     }
 
     /// What others used in a window, as far as they said.
@@ -118,7 +120,9 @@ impl Lender {
             // Part of what it needs is of no use to it.
             limit.lend(start, slice, kept, now).0
         } else {
-            limit.lend(start, slice, slice.saturating_add(report.like.min(spare)), now).0
+            limit
+                .lend(start, slice, slice.saturating_add(report.like.min(spare)), now)
+                .0
         };
         Some(Grant {
             start,

@@ -133,7 +133,11 @@ impl Request<'_> {
         let left = state.headroom(&count);
         let Some(need) = limit.measure().bound(self.bound) else {
             let open = !state.hard || state.share == Share::Open;
-            return if open { Ok(Some((0, left == 0))) } else { Err(Why::Unbounded) };
+            return if open {
+                Ok(Some((0, left == 0)))
+            } else {
+                Err(Why::Unbounded)
+            };
         };
         if !state.hard || state.share == Share::Open {
             return Ok(Some((need, need > left)));

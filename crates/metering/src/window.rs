@@ -110,13 +110,48 @@ mod tests {
     #[test]
     fn windows_are_those_of_the_calendar_in_utc() {
         let cases = [
-            (Window::Minute, "2026-11-30T23:59:59.9Z", "2026-11-30T23:59:00Z", "2026-12-01T00:00:00Z"),
-            (Window::Hour, "2026-11-30T23:00:00Z", "2026-11-30T23:00:00Z", "2026-12-01T00:00:00Z"),
-            (Window::Day, "2026-11-30T23:59:59Z", "2026-11-30T00:00:00Z", "2026-12-01T00:00:00Z"),
-            (Window::Month, "2026-11-30T23:59:59Z", "2026-11-01T00:00:00Z", "2026-12-01T00:00:00Z"),
-            (Window::Month, "2028-02-29T12:00:00Z", "2028-02-01T00:00:00Z", "2028-03-01T00:00:00Z"),
-            (Window::Month, "2026-12-31T12:00:00Z", "2026-12-01T00:00:00Z", "2027-01-01T00:00:00Z"),
-            (Window::Day, "1969-12-31T23:59:59.5Z", "1969-12-31T00:00:00Z", "1970-01-01T00:00:00Z"),
+            (
+                Window::Minute,
+                "2026-11-30T23:59:59.9Z",
+                "2026-11-30T23:59:00Z",
+                "2026-12-01T00:00:00Z",
+            ),
+            (
+                Window::Hour,
+                "2026-11-30T23:00:00Z",
+                "2026-11-30T23:00:00Z",
+                "2026-12-01T00:00:00Z",
+            ),
+            (
+                Window::Day,
+                "2026-11-30T23:59:59Z",
+                "2026-11-30T00:00:00Z",
+                "2026-12-01T00:00:00Z",
+            ),
+            (
+                Window::Month,
+                "2026-11-30T23:59:59Z",
+                "2026-11-01T00:00:00Z",
+                "2026-12-01T00:00:00Z",
+            ),
+            (
+                Window::Month,
+                "2028-02-29T12:00:00Z",
+                "2028-02-01T00:00:00Z",
+                "2028-03-01T00:00:00Z",
+            ),
+            (
+                Window::Month,
+                "2026-12-31T12:00:00Z",
+                "2026-12-01T00:00:00Z",
+                "2027-01-01T00:00:00Z",
+            ),
+            (
+                Window::Day,
+                "1969-12-31T23:59:59.5Z",
+                "1969-12-31T00:00:00Z",
+                "1970-01-01T00:00:00Z",
+            ),
         ];
         for (window, at, start, end) in cases {
             let span = window.at(at.parse().unwrap());
@@ -129,7 +164,10 @@ mod tests {
     fn every_moment_has_a_window_that_holds_it() {
         for time in [Timestamp::MIN, Timestamp::MAX, Timestamp::UNIX_EPOCH] {
             for window in Window::ALL {
-                assert!(window.at(time).holds(time.as_millisecond().div_euclid(1_000)), "{window:?} {time}");
+                assert!(
+                    window.at(time).holds(time.as_millisecond().div_euclid(1_000)),
+                    "{window:?} {time}"
+                );
             }
         }
     }

@@ -1,12 +1,18 @@
 //! One lender and several holders whose messages are lost, against what it should come to.
 
-#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "what fails here fails a test")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "what fails here fails a test"
+)]
 
 use std::sync::Arc;
 
 use jiff::Timestamp;
 use proptest::prelude::*;
-use stead_metering::{Bound, Holding, Lender, Limit, Measure, Reservation, Terms, Used, Why, Window, reserve};
+use stead_metering::{
+    Bound, Holding, Lender, Limit, Measure, Reservation, Terms, Used, Why, Window, reserve,
+};
 
 fn now() -> Timestamp {
     "2026-11-30T12:00:30Z".parse().unwrap()
@@ -17,7 +23,12 @@ fn forever() -> Timestamp {
 }
 
 fn limit(measure: Measure, window: Option<Window>, ceiling: u64) -> Arc<Limit> {
-    let terms = Terms { measure, window, ceiling, hard: true };
+    let terms = Terms {
+        measure,
+        window,
+        ceiling,
+        hard: true,
+    };
     let limit = Arc::new(Limit::new(1, terms, now()));
     limit.seed(limit.read(now()).span, 0, now());
     limit
@@ -28,12 +39,19 @@ fn spend(ceiling: u64) -> Arc<Limit> {
 }
 
 fn take(limit: &Arc<Limit>, amount: u64) -> Result<Reservation, Why> {
-    let bound = Bound { spend: Some(amount), ..Bound::default() };
+    let bound = Bound {
+        spend: Some(amount),
+        ..Bound::default()
+    };
     reserve(&mut [Arc::clone(limit)], &bound, now(), now()).map_err(|refusal| refusal.why)
 }
 
 fn settle(reservation: Reservation, amount: u64) {
-    reservation.settle(&Used { spend: amount, requests: 1, ..Used::default() });
+    reservation.settle(&Used {
+        spend: amount,
+        requests: 1,
+        ..Used::default()
+    });
 }
 
 /// A holder as the gateway is one.
@@ -47,11 +65,21 @@ impl Holder {
     fn new(name: &str, ceiling: u64) -> Self {
         let limit = spend(ceiling);
         limit.borrow_only();
-        Self { name: name.into(), limit, sequence: 0 }
+        Self {
+            name: name.into(),
+            limit,
+            sequence: 0,
+        }
     }
 
     /// Reports; `hear` and `answer` say whether each message arrives. Says whether the need was met.
-    fn ask(&mut self, lender: &mut (Lender, Arc<Limit>), keep: u64, need: u64, arrives: (bool, bool)) -> bool {
+    fn ask(
+        &mut self,
+        lender: &mut (Lender, Arc<Limit>),
+        keep: u64,
+        need: u64,
+        arrives: (bool, bool),
+    ) -> bool {
         self.sequence += 1;
         let mut report = self.limit.report(keep, now());
         (report.need, report.like) = (need, need * 3);
@@ -60,7 +88,9 @@ impl Holder {
         }
         let (lender, limit) = lender;
         let grant = lender.answer(limit, &self.name, self.sequence, &report, now());
-        let Some(grant) = grant.filter(|_| arrives.1) else { return false };
+        let Some(grant) = grant.filter(|_| arrives.1) else {
+            return false;
+        };
         self.limit.granted(&grant, forever(), now());
         !grant.short
     }
@@ -99,18 +129,29 @@ fn a_lease_is_used_until_it_expires() {
     let mut holder = Holder::new("a", 100);
     assert!(holder.ask(&mut lender, 0, 10, (true, true)));
     let report = holder.limit.report(u64::MAX, now());
-    let grant = stead_metering::Grant { start: report.start, slice: report.have, short: false };
+    let grant = stead_metering::Grant {
+        start: report.start,
+        slice: report.have,
+        short: false,
+    };
     holder.limit.granted(&grant, now(), now());
     assert_eq!(take(&holder.limit, 1).unwrap_err(), Why::Expired);
     holder.limit.open();
     let beyond = take(&holder.limit, 1_000);
-    assert!(beyond.is_ok(), "without a lender everything passes where that is wanted");
+    assert!(
+        beyond.is_ok(),
+        "without a lender everything passes where that is wanted"
+    );
 }
 
 #[test]
 fn a_report_that_comes_late_is_not_heard() {
     let (mut lender, limit) = (Lender::default(), spend(100));
-    let report = stead_metering::Report { start: limit.read(now()).span.start, need: 50, ..Default::default() };
+    let report = stead_metering::Report {
+        start: limit.read(now()).span.start,
+        need: 50,
+        ..Default::default()
+    };
     assert!(lender.answer(&limit, "a", 2, &report, now()).is_some());
     assert!(lender.answer(&limit, "a", 1, &report, now()).is_none());
     assert!(lender.answer(&limit, "a", 2, &report, now()).is_none());
@@ -120,17 +161,45 @@ fn a_report_that_comes_late_is_not_heard() {
 fn what_was_lent_is_set_aside_by_the_next_process_too() {
     let (mut lender, limit) = (Lender::default(), spend(100));
     let start = limit.read(now()).span.start;
-    lender.restore(&limit, "a", Holding { start, slice: 70, used: 20, sequence: 9, heard: 0 }, now());
-    assert_eq!(take(&limit, 31).unwrap_err(), Why::Exceeded { need: 31, left: 30 });
+    lender.restore(
+        &limit,
+        "a",
+        Holding {
+            start,
+            slice: 70,
+            used: 20,
+            sequence: 9,
+            heard: 0,
+        },
+        now(),
+    );
+    assert_eq!(
+        take(&limit, 31).unwrap_err(),
+        Why::Exceeded { need: 31, left: 30 }
+    );
     lender.forget(&limit, 60, now());
-    assert_eq!(limit.read(now()).reserved, 70, "nobody knows how much of it was used");
+    assert_eq!(
+        limit.read(now()).reserved,
+        70,
+        "nobody knows how much of it was used"
+    );
 }
 
 #[test]
 fn what_ran_at_a_silent_holder_is_over_after_a_while() {
     let (mut lender, limit) = (Lender::default(), limit(Measure::Concurrency, None, 5));
     let start = limit.read(now()).span.start;
-    lender.restore(&limit, "a", Holding { start, slice: 5, heard: 0, ..Holding::default() }, now());
+    lender.restore(
+        &limit,
+        "a",
+        Holding {
+            start,
+            slice: 5,
+            heard: 0,
+            ..Holding::default()
+        },
+        now(),
+    );
     assert_eq!(limit.read(now()).remaining(), 0);
     lender.forget(&limit, 60, now());
     assert_eq!(limit.read(now()).remaining(), 5);

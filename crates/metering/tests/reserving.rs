@@ -1,6 +1,11 @@
 //! What is reserved and settled by many at once, against what it should come to.
 
-#![expect(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "what fails here fails a test")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "what fails here fails a test"
+)]
 
 use std::{sync::Arc, thread};
 
@@ -13,18 +18,32 @@ fn now() -> Timestamp {
 }
 
 fn limit(rank: u64, measure: Measure, window: Option<Window>, ceiling: u64) -> Arc<Limit> {
-    let terms = Terms { measure, window, ceiling, hard: true };
+    let terms = Terms {
+        measure,
+        window,
+        ceiling,
+        hard: true,
+    };
     let limit = Arc::new(Limit::new(rank, terms, now()));
     limit.seed(limit.read(now()).span, 0, now());
     limit
 }
 
 fn bound(tokens: u64, spend: u64) -> Bound {
-    Bound { input: Some(tokens), output: Some(tokens), spend: Some(spend) }
+    Bound {
+        input: Some(tokens),
+        output: Some(tokens),
+        spend: Some(spend),
+    }
 }
 
 fn used(tokens: u64, spend: u64) -> Used {
-    Used { requests: 1, input: tokens, output: tokens, spend }
+    Used {
+        requests: 1,
+        input: tokens,
+        output: tokens,
+        spend,
+    }
 }
 
 fn take(limits: &[Arc<Limit>], bound: &Bound) -> Result<Reservation, Why> {
@@ -37,7 +56,10 @@ fn a_request_reserves_over_all_limits_or_over_none() {
     let tight = limit(2, Measure::Spend, Some(Window::Month), 100);
     let limits = [Arc::clone(&tight), Arc::clone(&roomy)];
     let first = take(&limits, &bound(1, 60)).unwrap();
-    assert_eq!(take(&limits, &bound(1, 60)).unwrap_err(), Why::Exceeded { need: 60, left: 40 });
+    assert_eq!(
+        take(&limits, &bound(1, 60)).unwrap_err(),
+        Why::Exceeded { need: 60, left: 40 }
+    );
     assert_eq!((roomy.read(now()).reserved, tight.read(now()).reserved), (1, 60));
     first.settle(&used(1, 25));
     let reading = tight.read(now());
@@ -49,7 +71,13 @@ fn a_request_reserves_over_all_limits_or_over_none() {
 fn what_can_never_fit_or_is_not_bounded_is_told_apart_from_what_fits_later() {
     let spend = limit(1, Measure::Spend, Some(Window::Day), 100);
     let limits = [Arc::clone(&spend)];
-    assert_eq!(take(&limits, &bound(1, 101)).unwrap_err(), Why::NeverFits { need: 101, ceiling: 100 });
+    assert_eq!(
+        take(&limits, &bound(1, 101)).unwrap_err(),
+        Why::NeverFits {
+            need: 101,
+            ceiling: 100
+        }
+    );
     assert_eq!(take(&limits, &Bound::default()).unwrap_err(), Why::Unbounded);
     spend.change(100, false);
     let reservation = take(&limits, &bound(1, 101)).unwrap();
@@ -59,7 +87,12 @@ fn what_can_never_fit_or_is_not_bounded_is_told_apart_from_what_fits_later() {
 
 #[test]
 fn a_limit_whose_past_is_not_known_admits_nobody_if_it_is_hard() {
-    let terms = Terms { measure: Measure::Requests, window: Some(Window::Day), ceiling: 5, hard: true };
+    let terms = Terms {
+        measure: Measure::Requests,
+        window: Some(Window::Day),
+        ceiling: 5,
+        hard: true,
+    };
     let limit = Arc::new(Limit::new(1, terms, now()));
     let limits = [Arc::clone(&limit)];
     assert_eq!(take(&limits, &bound(1, 1)).unwrap_err(), Why::Unseeded);
@@ -67,7 +100,10 @@ fn a_limit_whose_past_is_not_known_admits_nobody_if_it_is_hard() {
     let first = take(&limits, &bound(1, 1)).unwrap();
     assert!(take(&limits, &bound(1, 1)).is_err());
     first.settle(&Used::default());
-    assert!(take(&limits, &bound(1, 1)).is_ok(), "a request that never left does not count");
+    assert!(
+        take(&limits, &bound(1, 1)).is_ok(),
+        "a request that never left does not count"
+    );
 }
 
 #[test]
@@ -117,7 +153,11 @@ fn five_hundred_threads_spend_a_budget_to_its_last_request_and_not_beyond() {
     let admitted: usize = thread::scope(|scope| {
         let clients: Vec<_> = (0..500)
             .map(|number| {
-                let limits = if number % 2 == 0 { [&budget, &key] } else { [&key, &budget] };
+                let limits = if number % 2 == 0 {
+                    [&budget, &key]
+                } else {
+                    [&key, &budget]
+                };
                 scope.spawn(move || {
                     let limits = limits.map(Arc::clone);
                     match take(&limits, &bound(3, 7)) {

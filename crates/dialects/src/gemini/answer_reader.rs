@@ -101,7 +101,9 @@ pub(super) fn is_call(part: &Part) -> bool {
 /// The parts of a candidate. Those that cannot be read are left out: an answer is better than none.
 pub(super) fn parts(candidate: &Value, reader: &mut PartReader) -> Vec<Part> {
     let mut parts = Vec::new();
-    let list = candidate.get("content").and_then(|content| content.get("parts")?.as_array());
+    let list = candidate
+        .get("content")
+        .and_then(|content| content.get("parts")?.as_array());
     for part in list.into_iter().flatten() {
         match code(part) {
             Some(text) => parts.push(Part::text(text)),
@@ -143,8 +145,9 @@ fn cite(candidate: &Value, parts: &mut [Part]) {
                 break;
             }
         }
-        if let Some(Content::Text { citations, .. }) =
-            place.and_then(|index| parts.get_mut(index)).map(|part| &mut part.content)
+        if let Some(Content::Text { citations, .. }) = place
+            .and_then(|index| parts.get_mut(index))
+            .map(|part| &mut part.content)
         {
             citations.push(citation);
         }

@@ -15,9 +15,11 @@ pub(super) fn read(candidate: &Value, text: &str) -> Vec<Citation> {
     if let Some(grounding) = candidate.get("groundingMetadata") {
         grounded(grounding, text, &mut citations);
     }
-    let cited = candidate
-        .get("citationMetadata")
-        .and_then(|metadata| metadata.get("citations").or_else(|| metadata.get("citationSources")));
+    let cited = candidate.get("citationMetadata").and_then(|metadata| {
+        metadata
+            .get("citations")
+            .or_else(|| metadata.get("citationSources"))
+    });
     for citation in list(cited) {
         citations.push(Citation {
             url: field(citation, "uri"),
@@ -31,7 +33,10 @@ pub(super) fn read(candidate: &Value, text: &str) -> Vec<Citation> {
 }
 
 fn list(value: Option<&Value>) -> &[Value] {
-    value.and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default()
+    value
+        .and_then(Value::as_array)
+        .map(Vec::as_slice)
+        .unwrap_or_default()
 }
 
 fn field(value: &Value, name: &str) -> Option<String> {
@@ -51,7 +56,10 @@ fn at(value: &Value, name: &str, text: &str) -> Option<u64> {
 
 /// Each source with the texts that it supports, or alone when it supports none in particular.
 fn grounded(grounding: &Value, text: &str, citations: &mut Vec<Citation>) {
-    let chunks: Vec<Citation> = list(grounding.get("groundingChunks")).iter().map(source).collect();
+    let chunks: Vec<Citation> = list(grounding.get("groundingChunks"))
+        .iter()
+        .map(source)
+        .collect();
     let mut is_used = vec![false; chunks.len()];
     for support in list(grounding.get("groundingSupports")) {
         let segment = support.get("segment").unwrap_or(&Value::Null);
@@ -96,10 +104,13 @@ pub(super) fn write(citations: &[Citation], text: &str) -> Option<Value> {
     let mut supports = Vec::new();
     for citation in citations {
         let chunk = chunk(citation);
-        let index = chunks.iter().position(|known| known == &chunk).unwrap_or_else(|| {
-            chunks.push(chunk);
-            chunks.len() - 1
-        });
+        let index = chunks
+            .iter()
+            .position(|known| known == &chunk)
+            .unwrap_or_else(|| {
+                chunks.push(chunk);
+                chunks.len() - 1
+            });
         let Some(end) = citation.end.map(|end| bytes(text, end)) else {
             continue;
         };

@@ -87,7 +87,11 @@ impl Decoder for StreamReader {
             }
             stops.push((0, Stop::ContentFilter));
         }
-        events.extend(stops.into_iter().map(|(choice, stop)| Event::Stop { choice, stop }));
+        events.extend(
+            stops
+                .into_iter()
+                .map(|(choice, stop)| Event::Stop { choice, stop }),
+        );
         events.push(Event::End);
         self.is_over = true;
         Ok(())
@@ -164,7 +168,10 @@ impl StreamReader {
                 });
             }
         }
-        let tokens = value.get("logprobsResult").map(logprobs::read).unwrap_or_default();
+        let tokens = value
+            .get("logprobsResult")
+            .map(logprobs::read)
+            .unwrap_or_default();
         if !tokens.is_empty() {
             events.push(Event::Delta {
                 choice,

@@ -113,10 +113,18 @@ pub fn provider_request(request: &Request, target: Target<'_>) -> Sent {
         notes.push("user was left out: Gemini takes no name of the end user".to_owned());
     }
     let (method, body) = if target.flavor == "vertex" {
-        let instances: Vec<Value> = request.inputs.iter().map(|text| json!({ "content": text })).collect();
+        let instances: Vec<Value> = request
+            .inputs
+            .iter()
+            .map(|text| json!({ "content": text }))
+            .collect();
         let mut body = json!({ "instances": instances });
         if let Some(dimensions) = request.dimensions {
-            insert(&mut body, "parameters", json!({"outputDimensionality": dimensions}));
+            insert(
+                &mut body,
+                "parameters",
+                json!({"outputDimensionality": dimensions}),
+            );
         }
         ("predict", body)
     } else {
@@ -153,7 +161,8 @@ pub fn provider_answer(body: &[u8]) -> Result<Answer, TranslateError> {
             answer
                 .vectors
                 .push(vector(values, "predictions.embeddings.values")?);
-            let tokens = embeddings.and_then(|embeddings| embeddings.get("statistics")?.get("token_count")?.as_f64());
+            let tokens =
+                embeddings.and_then(|embeddings| embeddings.get("statistics")?.get("token_count")?.as_f64());
             if let Some(tokens) = tokens {
                 let tokens = format!("{tokens:.0}").parse::<u64>().unwrap_or(0);
                 counted = Some(counted.unwrap_or(0_u64).saturating_add(tokens));
@@ -166,7 +175,9 @@ pub fn provider_answer(body: &[u8]) -> Result<Answer, TranslateError> {
             _ => return refuse("embeddings", "must be a list: this is no answer with embeddings"),
         };
         for row in rows {
-            answer.vectors.push(vector(row.get("values"), "embeddings.values")?);
+            answer
+                .vectors
+                .push(vector(row.get("values"), "embeddings.values")?);
         }
         counted = body
             .get("usageMetadata")

@@ -53,7 +53,10 @@ fn of_status(status: u16, error: &Value) -> ErrorBody {
     let field = |name: &str| error.get(name).and_then(Value::as_str);
     let message = field("message")
         .filter(|message| !message.is_empty())
-        .map_or_else(|| format!("the provider answered with status {status}"), str::to_owned);
+        .map_or_else(
+            || format!("the provider answered with status {status}"),
+            str::to_owned,
+        );
     let reason = detail(error, "ErrorInfo").and_then(|info| info.get("reason")?.as_str());
     let canonical = field("status").and_then(|name| CODES.iter().find(|(code, _)| *code == name));
     let kind = match (canonical.map(|(_, kind)| *kind), reason) {
@@ -170,8 +173,15 @@ mod tests {
         .to_string();
         assert_eq!(retry_delay(body.as_bytes()), Some(Duration::from_millis(34_500)));
         let error = read(429, body.as_bytes());
-        assert_eq!((error.kind, error.message.as_str()), (ErrorKind::RateLimit, "quota"));
-        for none in ["", "{}", r#"{"error":{"details":[{"@type":"a.RetryInfo","retryDelay":"-1s"}]}}"#] {
+        assert_eq!(
+            (error.kind, error.message.as_str()),
+            (ErrorKind::RateLimit, "quota")
+        );
+        for none in [
+            "",
+            "{}",
+            r#"{"error":{"details":[{"@type":"a.RetryInfo","retryDelay":"-1s"}]}}"#,
+        ] {
             assert_eq!(retry_delay(none.as_bytes()), None, "{none}");
         }
     }
@@ -191,7 +201,11 @@ mod tests {
                     [{"@type": "type.googleapis.com/google.rpc.ErrorInfo", "reason": "API_KEY_INVALID"}]}}),
                 ErrorKind::Authentication,
             ),
-            (503, json!({"error": {"status": "UNAVAILABLE", "message": "busy"}}), ErrorKind::Overloaded),
+            (
+                503,
+                json!({"error": {"status": "UNAVAILABLE", "message": "busy"}}),
+                ErrorKind::Overloaded,
+            ),
             (404, json!({"error": {"message": "gone"}}), ErrorKind::NotFound),
             (502, json!("<html>"), ErrorKind::Api),
         ] {

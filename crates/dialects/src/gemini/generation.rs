@@ -19,7 +19,10 @@ impl Generation {
             return Self::Level;
         };
         match version {
-            _ if version.starts_with("1.") || version.starts_with("2.0") || version.starts_with("pro-vision") => {
+            _ if version.starts_with("1.")
+                || version.starts_with("2.0")
+                || version.starts_with("pro-vision") =>
+            {
                 Self::Plain
             }
             _ if version.starts_with("2.") => Self::Budget,

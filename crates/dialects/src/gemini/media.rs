@@ -106,7 +106,9 @@ pub(super) fn write(
             let is_uploaded = url.contains("generativelanguage.googleapis.com/") || url.contains("youtu");
             let known = media_type.as_deref().or_else(|| by_ending(url));
             if known.is_none() && !is_uploaded {
-                notes.push(format!("{param}: its media type is not known, {fallback} is assumed"));
+                notes.push(format!(
+                    "{param}: its media type is not known, {fallback} is assumed"
+                ));
             }
             if let Some(known) = known.or((!is_uploaded).then_some(fallback)) {
                 super::insert(&mut file, "mimeType", known.into());

@@ -24,7 +24,12 @@ const KNOWN: [&str; 7] = [
     "thoughtSignature",
 ];
 /// What Gemini's own tools leave in a conversation.
-const NATIVE: [&str; 4] = ["executableCode", "codeExecutionResult", "toolCall", "toolResponse"];
+const NATIVE: [&str; 4] = [
+    "executableCode",
+    "codeExecutionResult",
+    "toolCall",
+    "toolResponse",
+];
 
 /// Reads parts one after another.
 #[derive(Debug, Default)]
@@ -117,7 +122,10 @@ impl PartReader {
     fn call(&mut self, call: &Fields<'_>, signature: Option<String>) -> Result<Content, TranslateError> {
         let name = call.required("name")?;
         if call.get("partialArgs").is_some() || call.flag("willContinue")? == Some(true) {
-            return refuse(call.path(), "must be complete: streamed arguments are not translated");
+            return refuse(
+                call.path(),
+                "must be complete: streamed arguments are not translated",
+            );
         }
         let arguments = match call.get("args") {
             None => "{}".to_owned(),
@@ -178,7 +186,10 @@ impl Response {
     fn read(response: &Value) -> Self {
         let only = |key: &str| {
             let members = response.as_object().filter(|members| members.len() == 1)?;
-            members.get(key)?.as_str().filter(|text| as_object(text).is_none())
+            members
+                .get(key)?
+                .as_str()
+                .filter(|text| as_object(text).is_none())
         };
         let is_error = response.get("error").is_some();
         let text = only("output").or_else(|| only("error")).map(str::to_owned);

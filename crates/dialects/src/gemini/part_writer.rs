@@ -43,7 +43,9 @@ impl PartWriter {
     /// Writes one part; results of functions are written elsewhere.
     pub(super) fn write(&mut self, part: &Part, param: &str) -> Result<(), TranslateError> {
         match &part.content {
-            Content::Text { text, .. } | Content::Refusal(text) => self.push_object("text", text.as_str().into()),
+            Content::Text { text, .. } | Content::Refusal(text) => {
+                self.push_object("text", text.as_str().into())
+            }
             Content::Reasoning { text, signature } => self.reasoning(text, signature.as_deref()),
             Content::RedactedReasoning { data } => self.redacted(data),
             Content::ToolCall {
@@ -88,7 +90,8 @@ impl PartWriter {
     /// The parts, when all are written.
     pub(super) fn finish(mut self) -> (Vec<Value>, Vec<String>) {
         if let Some(signature) = self.waiting.take() {
-            self.parts.push(json!({"text": "", "thoughtSignature": signature}));
+            self.parts
+                .push(json!({"text": "", "thoughtSignature": signature}));
         }
         // Gemini refuses parts without content.
         if self.reader == Reader::Provider {
@@ -119,7 +122,8 @@ impl PartWriter {
     /// A signature that no call took stays where it was.
     fn flush(&mut self) {
         if let Some(signature) = self.waiting.take() {
-            self.parts.push(json!({"text": "", "thoughtSignature": signature}));
+            self.parts
+                .push(json!({"text": "", "thoughtSignature": signature}));
         }
     }
 

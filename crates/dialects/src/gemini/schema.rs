@@ -80,9 +80,9 @@ fn keyword(key: &str, value: &Value) -> (String, Value) {
                 .collect(),
         ),
         Value::Array(schemas) if key == "anyOf" => schemas.iter().map(to_json_schema).collect(),
-        Value::String(text) if COUNTS.contains(&key) => text
-            .parse::<u64>()
-            .map_or_else(|_| value.clone(), Value::from),
+        Value::String(text) if COUNTS.contains(&key) => {
+            text.parse::<u64>().map_or_else(|_| value.clone(), Value::from)
+        }
         other => other.clone(),
     };
     let key = if key == "defs" { "$defs" } else { key };

@@ -83,13 +83,23 @@ mod tests {
             assert_eq!(read(&shown), Signature::Token(marked.to_owned()), "{shown}");
             let foreign = !marked.starts_with("gemini:");
             let url_safe = shown.replace('+', "-").replace('/', "_");
-            assert!(!foreign || read(&url_safe) == Signature::Token(marked.to_owned()), "{url_safe}");
+            assert!(
+                !foreign || read(&url_safe) == Signature::Token(marked.to_owned()),
+                "{url_safe}"
+            );
         }
         let shown = show_redacted("anthropic:Eme?>");
-        for spelled in [shown.clone(), shown.replace('+', "-").replace('/', "_"), shown.replace('=', "")] {
+        for spelled in [
+            shown.clone(),
+            shown.replace('+', "-").replace('/', "_"),
+            shown.replace('=', ""),
+        ] {
             assert_eq!(read(&spelled), Signature::Redacted("anthropic:Eme?>".to_owned()));
         }
-        assert_eq!(read("not base64!"), Signature::Token("gemini:not base64!".to_owned()));
+        assert_eq!(
+            read("not base64!"),
+            Signature::Token("gemini:not base64!".to_owned())
+        );
         assert_eq!(standard("_-8"), "/+8=");
     }
 }

@@ -39,7 +39,9 @@ pub(super) fn request(request: &Request, target: Target<'_>) -> Result<Sent, Tra
     for (name, value) in request.extras_of(Wire::Gemini) {
         let is_placed = !name.starts_with("tools[") && !name.ends_with("streamFunctionCallArguments");
         if !is_placed || !fields::set(&mut body, name, value.clone()) {
-            notes.push(format!("{name} was left out: it has no place in the translated request"));
+            notes.push(format!(
+                "{name} was left out: it has no place in the translated request"
+            ));
         }
     }
     Ok(Sent {
@@ -63,7 +65,13 @@ fn path(request: &Request, target: Target<'_>) -> String {
 
 /// The model's resource name, percent-encoded.
 pub(super) fn model_path(target: Target<'_>) -> String {
-    const KINDS: [&str; 5] = ["models/", "tunedModels/", "publishers/", "endpoints/", "projects/"];
+    const KINDS: [&str; 5] = [
+        "models/",
+        "tunedModels/",
+        "publishers/",
+        "endpoints/",
+        "projects/",
+    ];
     let is_named = KINDS.iter().any(|kind| target.model.starts_with(kind));
     let prefix = match (is_named, target.flavor) {
         (true, _) => "",
@@ -104,7 +112,10 @@ impl<'a> Writer<'a> {
     fn message(&mut self, message: &'a Message, index: usize) -> Result<(), TranslateError> {
         let param = format!("messages[{index}]");
         if message.name.is_some() {
-            note(&mut self.notes, "names of participants were left out: Gemini takes none");
+            note(
+                &mut self.notes,
+                "names of participants were left out: Gemini takes none",
+            );
         }
         if message.parts.iter().any(|part| part.cache.is_some()) {
             note(
@@ -193,12 +204,7 @@ impl<'a> Writer<'a> {
         }
     }
 
-    fn result(
-        &mut self,
-        part: &Part,
-        writer: &mut PartWriter,
-        param: &str,
-    ) -> Result<(), TranslateError> {
+    fn result(&mut self, part: &Part, writer: &mut PartWriter, param: &str) -> Result<(), TranslateError> {
         let Content::ToolResult {
             id,
             name,
@@ -210,9 +216,16 @@ impl<'a> Writer<'a> {
         };
         let known = self.calls.get(id.as_str()).map(|(_, name)| *name);
         let Some(name) = name.as_deref().or(known) else {
-            return refuse(param, "answers no call before it, so that its function's name is not known");
+            return refuse(
+                param,
+                "answers no call before it, so that its function's name is not known",
+            );
         };
-        let response = if *is_error { failure(content) } else { output(content) };
+        let response = if *is_error {
+            failure(content)
+        } else {
+            output(content)
+        };
         let mut response = json!({"id": id, "name": name, "response": response});
         let mut media = PartWriter::new(Reader::Provider);
         for (at, part) in content.iter().enumerate() {

@@ -10,12 +10,7 @@ use crate::{
     fields::number,
 };
 
-pub(super) fn write(
-    request: &Request,
-    target: Target<'_>,
-    body: &mut Value,
-    notes: &mut Vec<String>,
-) {
+pub(super) fn write(request: &Request, target: Target<'_>, body: &mut Value, notes: &mut Vec<String>) {
     let mut config = Map::new();
     sampling(request, &mut config, notes);
     if let Some(count) = request.logprobs {
@@ -73,12 +68,17 @@ fn sampling(request: &Request, config: &mut Map<String, Value>, notes: &mut Vec<
         ("min_p", sampling.min_p.is_some_and(|value| value != 0.0)),
         (
             "repetition_penalty",
-            sampling.repetition_penalty.is_some_and(|value| (value - 1.0).abs() > f64::EPSILON),
+            sampling
+                .repetition_penalty
+                .is_some_and(|value| (value - 1.0).abs() > f64::EPSILON),
         ),
         ("logit_bias", !sampling.logit_bias.is_empty()),
     ];
     for (name, _) in absent.into_iter().filter(|(_, is_given)| *is_given) {
-        note(notes, &format!("{name} was left out: Gemini has no such parameter"));
+        note(
+            notes,
+            &format!("{name} was left out: Gemini has no such parameter"),
+        );
     }
 }
 
@@ -121,7 +121,10 @@ fn thinking(reasoning: &Reasoning, model: &str, notes: &mut Vec<String>) -> Opti
         }
         (_, Some(budget), effort) => {
             if effort.is_some() {
-                note(notes, "the effort of reasoning was left out: its budget is more exact");
+                note(
+                    notes,
+                    "the effort of reasoning was left out: its budget is more exact",
+                );
             }
             config.insert("thinkingBudget".to_owned(), budget.into());
         }
@@ -144,7 +147,10 @@ fn budget(effort: Effort, model: &str, notes: &mut Vec<String>) -> u64 {
     const LEAST: u64 = 128;
     match effort {
         Effort::None if model.contains("-pro") => {
-            note(notes, "reasoning effort none became the least budget: this model always thinks");
+            note(
+                notes,
+                "reasoning effort none became the least budget: this model always thinks",
+            );
             LEAST
         }
         Effort::None => 0,
@@ -157,7 +163,10 @@ fn budget(effort: Effort, model: &str, notes: &mut Vec<String>) -> u64 {
 fn level(effort: Effort, notes: &mut Vec<String>) -> &'static str {
     match effort {
         Effort::None => {
-            note(notes, "reasoning effort none became minimal: this model always thinks");
+            note(
+                notes,
+                "reasoning effort none became minimal: this model always thinks",
+            );
             "MINIMAL"
         }
         Effort::Minimal => "MINIMAL",
@@ -166,7 +175,10 @@ fn level(effort: Effort, notes: &mut Vec<String>) -> &'static str {
         Effort::High => "HIGH",
         Effort::XHigh => "XHIGH",
         Effort::Max => {
-            note(notes, "reasoning effort max became high, the highest that every model has");
+            note(
+                notes,
+                "reasoning effort max became high, the highest that every model has",
+            );
             "HIGH"
         }
     }
@@ -178,7 +190,10 @@ fn service_tier(tier: &str, target: Target<'_>, body: &mut Value, notes: &mut Ve
         "default" => "standard",
         "flex" | "priority" => tier,
         _ => {
-            note(notes, &format!("service_tier {tier} was left out: Gemini has standard, flex and priority"));
+            note(
+                notes,
+                &format!("service_tier {tier} was left out: Gemini has standard, flex and priority"),
+            );
             return;
         }
     };

@@ -23,7 +23,10 @@ pub(super) fn write(
             Tool::Native { wire, .. } => {
                 return refuse(
                     format!("tools[{index}]"),
-                    format!("is a tool that only {} runs; give functions to Gemini", wire.as_str()),
+                    format!(
+                        "is a tool that only {} runs; give functions to Gemini",
+                        wire.as_str()
+                    ),
                 );
             }
         }
@@ -77,9 +80,15 @@ fn calling(choice: &ToolChoice) -> Value {
         ToolChoice::None => json!({"mode": "NONE"}),
         ToolChoice::Required => json!({"mode": "ANY"}),
         ToolChoice::Named(name) => json!({"mode": "ANY", "allowedFunctionNames": [name]}),
-        ToolChoice::Allowed { names, required: true } => json!({"mode": "ANY", "allowedFunctionNames": names}),
+        ToolChoice::Allowed {
+            names,
+            required: true,
+        } => json!({"mode": "ANY", "allowedFunctionNames": names}),
         // AUTO takes no names.
-        ToolChoice::Allowed { names, required: false } => {
+        ToolChoice::Allowed {
+            names,
+            required: false,
+        } => {
             json!({"mode": "VALIDATED", "allowedFunctionNames": names})
         }
     }

@@ -1,5 +1,6 @@
 //! Reading the few fields that matter from JSON bodies, without building the value.
 
+mod form;
 mod json;
 
 use std::{borrow::Cow, ops::Range};
@@ -11,6 +12,7 @@ use crate::{
     Usage,
     chat::{Head, Wire},
 };
+pub use form::{boundary, form_request, replace_form_model};
 use json::{Scanner, error};
 
 /// What a gateway must know of a request.

@@ -40,6 +40,7 @@ pub(super) async fn call(
     let path = PathModel {
         model: Some(model.to_owned()),
         stream,
+        form: None,
     };
     serve(&gateway, surface, path, request).await
 }

@@ -13,7 +13,8 @@ use crate::{
     Gateway,
     dispatch::{Answered, Dispatch},
     ledger::{Ledger, clipped},
-    scan::{self, Operation, Scanned},
+    operation::Operation,
+    scan::{self, Scanned},
     snapshot::{Refusal, Route, Snapshot, Target},
     stream::{Clocks, StreamBody},
     tally::Tally,
@@ -54,7 +55,8 @@ pub(super) struct Prepared {
 impl Prepared {
     /// Whether the client can be told to wait before anything of the answer is there.
     pub(super) fn may_wait(&self, surface: Surface) -> bool {
-        self.request.fields.stream && surface.operation != Operation::Embeddings && surface.takes_comments()
+        let text = matches!(surface.operation, Operation::Chat | Operation::Completions);
+        text && self.request.fields.stream && surface.takes_comments()
     }
 }
 
@@ -71,7 +73,10 @@ impl Job {
             model: path.model.as_deref(),
             stream: path.stream,
         };
-        let request = scan::scan(body, self.surface.wire, head)?;
+        let request = match &path.form {
+            Some(content_type) => scan::scan_form(body, content_type)?,
+            None => scan::scan(body, self.surface.wire, head)?,
+        };
         self.ledger.describe(|row| {
             row.model = clipped(&request.fields.model);
             row.stream = request.fields.stream;
@@ -136,8 +141,8 @@ impl Job {
 
 /// What is left to send of an answer whose head is known.
 pub(super) enum Rest {
-    Whole(StatusCode, Bytes),
-    Stream(Box<StreamBody>),
+    Whole(StatusCode, HeaderValue, Bytes),
+    Stream(Option<HeaderValue>, Box<StreamBody>),
     Failed(ApiError),
 }
 
@@ -168,20 +173,29 @@ impl Done {
         });
         let headers = describe(&ledger);
         let rest = match answered.answer {
-            Answer::Whole { status, body, tally } => {
+            Answer::Whole {
+                status,
+                sort,
+                body,
+                tally,
+            } => {
                 ledger.succeed(tally);
-                Rest::Whole(status, body)
+                Rest::Whole(status, sort, body)
             }
-            Answer::Stream { head, source, tally } => {
+            Answer::Stream {
+                sort,
+                head,
+                source,
+                tally,
+            } => {
                 let clocks = Clocks {
                     idle: route.limits.idle,
                     deadline: answered.deadline,
                     total: route.limits.total,
                 };
                 let provider = answered.target.provider;
-                Rest::Stream(Box::new(StreamBody::new(
-                    source, provider, head, tally, ledger, clocks,
-                )))
+                let body = StreamBody::new(source, provider, head, tally, ledger, clocks);
+                Rest::Stream(sort, Box::new(body))
             }
         };
         (headers, rest)
@@ -191,8 +205,8 @@ impl Done {
     pub(super) fn respond(self, surface: Surface) -> Response {
         let (headers, rest) = self.settle();
         let mut response = match rest {
-            Rest::Whole(status, body) => whole(status, body),
-            Rest::Stream(body) => stream(surface, Body::new(*body)),
+            Rest::Whole(status, sort, body) => whole(status, sort, body),
+            Rest::Stream(sort, body) => stream(surface, sort, Body::new(*body)),
             Rest::Failed(error) => surface.refuse(error),
         };
         response.headers_mut().extend(headers);
@@ -200,19 +214,18 @@ impl Done {
     }
 }
 
-fn whole(status: StatusCode, body: Bytes) -> Response {
+fn whole(status: StatusCode, sort: HeaderValue, body: Bytes) -> Response {
     let mut response = Response::new(Body::from(body));
     *response.status_mut() = status;
-    let json = HeaderValue::from_static("application/json");
-    response.headers_mut().insert(header::CONTENT_TYPE, json);
+    response.headers_mut().insert(header::CONTENT_TYPE, sort);
     response
 }
 
-/// An answer that comes in pieces.
-pub(super) fn stream(surface: Surface, body: Body) -> Response {
+/// An answer that comes in pieces, of the provider's content type where it is no dialect's stream.
+pub(super) fn stream(surface: Surface, sort: Option<HeaderValue>, body: Body) -> Response {
     let mut response = Response::new(body);
     let headers = response.headers_mut();
-    let sort = HeaderValue::from_static(surface.stream_type());
+    let sort = sort.unwrap_or(HeaderValue::from_static(surface.stream_type()));
     headers.insert(header::CONTENT_TYPE, sort);
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
     headers.insert("x-accel-buffering", HeaderValue::from_static("no"));

@@ -3,6 +3,7 @@
 mod caller;
 pub(crate) mod error;
 mod gemini;
+pub(crate) mod idempotency;
 mod job;
 mod models;
 mod serve;
@@ -17,11 +18,11 @@ use axum::{
     response::{IntoResponse, Response},
     routing::{any, get, post},
 };
-use http::{Method, StatusCode};
+use http::{Method, StatusCode, header};
 
 use stead_dialects::chat::Wire;
 
-use crate::{Gateway, scan::Operation};
+use crate::{Gateway, operation::Operation};
 use error::ApiError;
 use serve::{PathModel, serve};
 use surface::Surface;
@@ -43,6 +44,24 @@ pub(crate) fn router(gateway: Arc<Gateway>) -> Router {
             "/ollama/api/generate",
             post(ollama_generate).fallback(wrong_method),
         )
+        .route("/v1/rerank", post(rerank).fallback(wrong_method))
+        .route("/v2/rerank", post(rerank).fallback(wrong_method))
+        .route("/v1/moderations", post(moderations).fallback(wrong_method))
+        .route("/v1/images/generations", post(images).fallback(wrong_method))
+        .route("/v1/images/edits", post(image_edits).fallback(wrong_method))
+        .route(
+            "/v1/images/variations",
+            post(image_variations).fallback(wrong_method),
+        )
+        .route(
+            "/v1/audio/transcriptions",
+            post(transcriptions).fallback(wrong_method),
+        )
+        .route(
+            "/v1/audio/translations",
+            post(translations).fallback(wrong_method),
+        )
+        .route("/v1/audio/speech", post(speech).fallback(wrong_method))
         .route("/v1/models", get(models::list).fallback(wrong_method))
         .route(
             "/v1/models/{*id}",
@@ -72,6 +91,49 @@ async fn completions(State(gateway): State<Arc<Gateway>>, request: Request) -> R
 async fn embeddings(State(gateway): State<Arc<Gateway>>, request: Request) -> Response {
     let surface = Surface::openai(Operation::Embeddings);
     serve(&gateway, surface, PathModel::default(), request).await
+}
+
+/// What is asked in JSON, or in a form with uploads.
+async fn other(gateway: &Arc<Gateway>, operation: Operation, request: Request) -> Response {
+    let sort = request.headers().get(header::CONTENT_TYPE);
+    let is_form = sort.is_some_and(|sort| sort.as_bytes().starts_with(b"multipart/form-data"));
+    let path = PathModel {
+        form: sort.filter(|_| is_form).cloned(),
+        ..PathModel::default()
+    };
+    serve(gateway, Surface::openai(operation), path, request).await
+}
+
+async fn rerank(State(gateway): State<Arc<Gateway>>, request: Request) -> Response {
+    other(&gateway, Operation::Rerank, request).await
+}
+
+async fn moderations(State(gateway): State<Arc<Gateway>>, request: Request) -> Response {
+    other(&gateway, Operation::Moderations, request).await
+}
+
+async fn images(State(gateway): State<Arc<Gateway>>, request: Request) -> Response {
+    other(&gateway, Operation::Images, request).await
+}
+
+async fn image_edits(State(gateway): State<Arc<Gateway>>, request: Request) -> Response {
+    other(&gateway, Operation::ImageEdits, request).await
+}
+
+async fn image_variations(State(gateway): State<Arc<Gateway>>, request: Request) -> Response {
+    other(&gateway, Operation::ImageVariations, request).await
+}
+
+async fn transcriptions(State(gateway): State<Arc<Gateway>>, request: Request) -> Response {
+    other(&gateway, Operation::Transcriptions, request).await
+}
+
+async fn translations(State(gateway): State<Arc<Gateway>>, request: Request) -> Response {
+    other(&gateway, Operation::Translations, request).await
+}
+
+async fn speech(State(gateway): State<Arc<Gateway>>, request: Request) -> Response {
+    other(&gateway, Operation::Speech, request).await
 }
 
 async fn responses(State(gateway): State<Arc<Gateway>>, request: Request) -> Response {

@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use axum::{extract::Request, response::Response};
 use bytes::Bytes;
-use http::{StatusCode, request::Parts};
+use http::{HeaderValue, StatusCode, request::Parts};
 use stead_kernel::{
     Body,
     http::{BodyError, read_body},
@@ -14,6 +14,7 @@ use stead_kernel::{
 use super::{
     caller::Caller,
     error::ApiError,
+    idempotency::{self, Claim},
     job::{Done, Job},
     surface::Surface,
     waiting,
@@ -30,6 +31,8 @@ pub(super) struct PathModel {
     pub(super) model: Option<String>,
     /// Whether the path asks for a stream.
     pub(super) stream: bool,
+    /// The content type of a form, where the body is one.
+    pub(super) form: Option<HeaderValue>,
 }
 
 /// Answers a request.
@@ -55,11 +58,36 @@ pub(super) async fn serve(
         surface,
         trace,
     };
-    let prepared = match read(gateway, &parts, body).await {
-        Ok(body) => job.prepare(body, &path),
-        Err(error) => Err(error),
+    let body = match read(gateway, &parts, body).await {
+        Ok(body) => body,
+        Err(error) => return Done::refused(error, job.ledger).respond(surface),
     };
-    match prepared {
+    if !parts.headers.contains_key(idempotency::HEADER) {
+        return answer(job, body, &path).await;
+    }
+    let who = format!(
+        "{}/{}/{}",
+        job.caller.project(),
+        job.caller.user(),
+        job.ledger.row().key
+    );
+    match gateway.replies.claim(&parts, &who, &body) {
+        Ok(None) => answer(job, body, &path).await,
+        Ok(Some(Claim::First(slot))) => {
+            let outcome = job.ledger.outcome();
+            slot.record(answer(job, body, &path).await, outcome)
+        }
+        Ok(Some(Claim::Again(response))) => {
+            job.ledger.forget();
+            *response
+        }
+        Err(error) => Done::refused(error, job.ledger).respond(surface),
+    }
+}
+
+async fn answer(mut job: Job, body: Bytes, path: &PathModel) -> Response {
+    let surface = job.surface;
+    match job.prepare(body, path) {
         Ok(prepared) if prepared.may_wait(surface) => waiting::answer(job, prepared).await,
         Ok(prepared) => job.run(prepared).await.respond(surface),
         Err(error) => Done::refused(error, job.ledger).respond(surface),

@@ -6,7 +6,7 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 use stead_dialects::chat::{ClientDialect, Framing, View, Wire};
 
 use super::error::ApiError;
-use crate::scan::{Operation, Scanned};
+use crate::{operation::Operation, scan::Scanned};
 
 /// By which API a request came.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -4,7 +4,6 @@
 //! *Invariant:* until the pause is over, nothing is sent, so that a failure still has its status.
 
 use std::{
-    convert::Infallible,
     future::Future,
     pin::Pin,
     sync::Arc,
@@ -56,7 +55,7 @@ pub(super) async fn answer(job: Job, prepared: Prepared) -> Response {
         failed: Box::new(failed),
         alarm: Box::pin(tokio::time::sleep(Duration::ZERO)),
     };
-    let mut response = job::stream(surface, Body::new(body));
+    let mut response = job::stream(surface, None, Body::new(body));
     response.headers_mut().extend(early);
     response
 }
@@ -80,11 +79,11 @@ impl WaitingBody {
     fn begin(&mut self, done: Done) -> Option<Bytes> {
         self.state = State::Over;
         match done.settle().1 {
-            Rest::Stream(body) => {
+            Rest::Stream(_, body) => {
                 self.state = State::Streaming(body);
                 None
             }
-            Rest::Whole(_, body) => Some(body),
+            Rest::Whole(_, _, body) => Some(body),
             Rest::Failed(error) => Some((self.failed)(&error)),
         }
     }
@@ -92,12 +91,12 @@ impl WaitingBody {
 
 impl HttpBody for WaitingBody {
     type Data = Bytes;
-    type Error = Infallible;
+    type Error = std::io::Error;
 
     fn poll_frame(
         self: Pin<&mut Self>,
         context: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+    ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
         let this = self.get_mut();
         if let State::Waiting(work) = &mut this.state {
             if let Poll::Ready(done) = work.as_mut().poll(context) {

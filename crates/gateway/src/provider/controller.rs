@@ -61,6 +61,7 @@ async fn reconcile(object: Arc<ModelProvider>, context: Arc<Context>) -> Result<
     Ok(match observed {
         Observed::Disabled => Action::await_change(),
         Observed::Answered(_) if object.spec.kind == ProviderType::Embedded => Action::await_change(),
+        Observed::NotAsked => Action::await_change(),
         Observed::Answered(_) | Observed::NoList => Action::requeue(REFRESH),
         Observed::Failed { .. } => Action::requeue(RECHECK),
     })
@@ -77,15 +78,15 @@ async fn observe(object: &ModelProvider, context: &Context) -> Result<Observed, 
         Ok(None) => return embedded_models(context, &project).await,
         Err(error) => return Ok(failed("Misconfigured", error.full_message())),
     };
+    let Some(list) = endpoints.models() else {
+        return Ok(Observed::NotAsked);
+    };
     let secret = match &spec.credential {
         None => None,
         Some(credential) => match read_secret(context, &project, &credential.secret_ref).await? {
             Ok(secret) => Some(secret),
             Err(why) => return Ok(failed("CredentialMissing", why)),
         },
-    };
-    let Some(list) = endpoints.models() else {
-        return Ok(Observed::NoList);
     };
     let mut request = Request::new(Body::empty());
     match (list.parse(), headers(spec.kind, secret.as_deref())) {

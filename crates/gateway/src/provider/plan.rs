@@ -276,6 +276,8 @@ pub(crate) enum Observed {
     Answered(Vec<String>),
     /// It answered, but does not list models; the spec's list holds.
     NoList,
+    /// Its API lists no models, so that there is nothing to ask that costs nothing.
+    NotAsked,
     /// Nobody may use it, so nobody asked.
     Disabled,
     /// It could not be asked, or refused; why.
@@ -299,7 +301,7 @@ pub(crate) fn status(
     status.observed_generation = generation;
     match observed {
         Observed::Answered(found) => status.models.clone_from(found),
-        Observed::NoList | Observed::Disabled | Observed::Failed { .. } => {}
+        Observed::NoList | Observed::NotAsked | Observed::Disabled | Observed::Failed { .. } => {}
     }
     if let Some(explicit) = &spec.models {
         status.models.clone_from(explicit);
@@ -308,7 +310,7 @@ pub(crate) fn status(
     status.models.truncate(MODEL_LIMIT);
     status.last_error = match observed {
         Observed::Failed { message, .. } => Some(message.clone()),
-        Observed::Answered(_) | Observed::NoList | Observed::Disabled => None,
+        Observed::Answered(_) | Observed::NoList | Observed::NotAsked | Observed::Disabled => None,
     };
     conditions::set(
         &mut status.conditions,
@@ -328,6 +330,11 @@ fn ready(observed: &Observed, count: u64, generation: Option<i64>, now: Timestam
             ConditionStatus::True,
             "Reachable",
             "it answers, but lists no models".to_owned(),
+        ),
+        Observed::NotAsked => (
+            ConditionStatus::True,
+            "NotAsked",
+            "its API lists no models; the first request will tell".to_owned(),
         ),
         Observed::Disabled => (
             ConditionStatus::False,

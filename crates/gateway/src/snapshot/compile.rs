@@ -16,6 +16,7 @@ use crate::{
         plan::{Endpoints, reach},
     },
     route::{ModelRoute, RouteTarget, plan},
+    signin::{SignIn, amazon, google},
 };
 
 /// The version of Anthropic's API that is spoken (<https://docs.anthropic.com/en/api/versioning>).
@@ -43,7 +44,11 @@ pub(crate) struct Sources {
     pub(crate) secrets: HashMap<Id, Option<Secrets>>,
     pub(crate) models: BTreeMap<Id, EmbeddedModel>,
     counters: HashMap<Id, Arc<Counters>>,
+    accounts: Accounts,
 }
+
+/// Google's accounts by the hash of their key file; they keep the tokens that they have across changes of objects.
+type Accounts = HashMap<[u8; 32], Arc<google::Account>>;
 
 impl Sources {
     /// The Secrets that providers name.
@@ -63,6 +68,7 @@ impl Sources {
             let counters = Arc::clone(self.counters.entry(id.clone()).or_default());
             compiled.insert(id.clone(), Arc::new(self.provider(id, object, counters)));
         }
+        self.accounts = accounts(compiled.values().map(|provider| &provider.api));
         let projects = self
             .projects()
             .into_iter()
@@ -218,10 +224,10 @@ impl Sources {
         let at = |path: &str| {
             Uri::try_from(endpoints.at(path)).map_err(|_| "spec.baseUrl: this is no address".to_owned())
         };
-        let secret = match &spec.credential {
-            Some(credential) => Some(self.secret(project, &credential.secret_ref)?),
-            None => None,
-        };
+        let (sign_in, secret) = self.sign_in(project, object, endpoints.base())?;
+        let header = matches!(sign_in, SignIn::Headers)
+            .then_some(secret.as_deref())
+            .flatten();
         let chats = endpoints.chats().into_iter();
         Ok(Api::Http(Box::new(HttpApi {
             chats: chats
@@ -235,9 +241,46 @@ impl Sources {
             embeddings: at("embeddings")?,
             base: endpoints.base().into(),
             deployments: spec.api_version.as_deref().map(Into::into),
-            headers: headers(spec.kind, secret.as_deref())?,
+            headers: headers(spec.kind, header)?,
+            sign_in,
             secret: secret.map(Into::into),
         })))
+    }
+
+    /// How requests are signed, and the secret text that must not show up anywhere.
+    fn sign_in(
+        &self,
+        project: &str,
+        object: &ModelProvider,
+        base: &str,
+    ) -> Result<(SignIn, Option<String>), String> {
+        let Some(credential) = &object.spec.credential else {
+            return Ok((SignIn::Headers, None));
+        };
+        let reference = &credential.secret_ref;
+        match object.spec.kind.facts().scheme {
+            Scheme::Bearer | Scheme::Header(_) => {}
+            Scheme::Google => {
+                let file = self.secret(project, reference)?;
+                let known = self.accounts.get(&google::hash(&file));
+                let account = match known {
+                    Some(account) => Arc::clone(account),
+                    None => Arc::new(google::Account::read(&file)?),
+                };
+                return Ok((SignIn::Google(account), None));
+            }
+            Scheme::Amazon => {
+                let id = (project.to_owned(), reference.name.clone());
+                let host = Uri::try_from(base).ok();
+                let host = host.as_ref().and_then(Uri::host).unwrap_or_default();
+                let data = self.secrets.get(&id).and_then(Option::as_ref);
+                if let Some(keys) = data.and_then(|data| amazon::Keys::of(data, host)) {
+                    let secret = keys.secret().to_owned();
+                    return Ok((SignIn::Amazon(Box::new(keys)), Some(secret)));
+                }
+            }
+        }
+        Ok((SignIn::Headers, Some(self.secret(project, reference)?)))
     }
 
     fn secret(&self, project: &str, reference: &SecretKeyRef) -> Result<String, String> {
@@ -257,6 +300,18 @@ impl Sources {
         }
         Ok(text.to_owned())
     }
+}
+
+/// The accounts that providers use.
+fn accounts<'a>(apis: impl Iterator<Item = &'a Api>) -> Accounts {
+    let accounts = apis.filter_map(|api| match api {
+        Api::Http(api) => match &api.sign_in {
+            SignIn::Google(account) => Some((account.hash, Arc::clone(account))),
+            SignIn::Headers | SignIn::Amazon(_) => None,
+        },
+        Api::Embedded(_) | Api::Broken(_) => None,
+    });
+    accounts.collect()
 }
 
 /// By what a provider's prices are found. A host without a dot is a name of somebody's own network, where it may

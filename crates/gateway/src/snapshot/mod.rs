@@ -27,6 +27,7 @@ pub(crate) use watch::{Handle, embedded, follow, model_resource};
 use crate::{
     provider::{Availability, ProviderType},
     route::{Strategy, plan::Limits},
+    signin::SignIn,
 };
 
 /// Everything that a request may need to know.
@@ -117,8 +118,9 @@ pub(crate) struct HttpApi {
     pub(crate) base: Box<str>,
     /// The version of Azure's API, where each model has an address of its own.
     pub(crate) deployments: Option<Box<str>>,
-    /// Sent with every request; holds the credential.
+    /// Sent with every request; holds the credential, unless requests are signed one by one.
     pub(crate) headers: HeaderMap,
+    pub(crate) sign_in: SignIn,
     /// The credential's text, so that it can be taken out of what the provider says.
     pub(crate) secret: Option<Box<str>>,
 }

@@ -27,6 +27,7 @@ pub(crate) fn provider(name: &str, secret: Option<&str>) -> Provider {
             completions: "http://provider.test/v1/completions".parse().unwrap(),
             embeddings: "http://provider.test/v1/embeddings".parse().unwrap(),
             headers: compile::headers(ProviderType::OpenAi, secret).unwrap(),
+            sign_in: crate::signin::SignIn::Headers,
             secret: secret.map(Into::into),
         })),
         reach: stead_kernel::ports::Reach::Public,

@@ -38,6 +38,7 @@ pub(crate) struct StreamBody {
     clocks: Clocks,
     /// Since when the provider is waited for; not while the client takes its time to read what is there.
     waiting: Option<Instant>,
+    failed: bool,
     alarm: Pin<Box<Sleep>>,
 }
 
@@ -60,12 +61,14 @@ impl StreamBody {
             ledger: Some(ledger),
             clocks,
             waiting: Some(now),
+            failed: false,
             alarm,
         }
     }
 
     /// Settles, then sends the last bytes.
     fn end(&mut self, failure: Option<&Failure>) -> Bytes {
+        self.failed = failure.is_some();
         let source = self.source.take();
         if let Some(ledger) = self.ledger.take() {
             let tally = std::mem::take(&mut self.tally);
@@ -107,7 +110,7 @@ impl StreamBody {
 
 impl Body for StreamBody {
     type Data = Bytes;
-    type Error = std::convert::Infallible;
+    type Error = std::io::Error;
 
     fn poll_frame(
         self: Pin<&mut Self>,
@@ -134,7 +137,11 @@ impl Body for StreamBody {
             },
         };
         if bytes.is_empty() && this.source.is_none() {
-            return Poll::Ready(None);
+            // What can say nothing in its middle, sound for example, breaks off where it failed.
+            let broken = this
+                .failed
+                .then(|| Err(std::io::ErrorKind::ConnectionAborted.into()));
+            return Poll::Ready(broken);
         }
         Poll::Ready(Some(Ok(Frame::data(bytes))))
     }

@@ -9,7 +9,7 @@ use stead_kernel::Body;
 use tokio::time::Instant;
 
 use super::{
-    Answer,
+    Answer, JSON,
     http::{self, ANSWER_LIMIT, Outgoing, collect, refusal, send, streams},
     prime,
 };
@@ -168,7 +168,12 @@ async fn whole(
         client.answer(&answer, &view(call)?).into()
     };
     tally.whole(&body);
-    Ok(Answer::Whole { status, body, tally })
+    Ok(Answer::Whole {
+        status,
+        sort: JSON,
+        body,
+        tally,
+    })
 }
 
 /// The dialect that the client gets its answer in.

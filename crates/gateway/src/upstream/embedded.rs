@@ -21,12 +21,12 @@ use stead_kernel::ports::{
 };
 use tokio::time::Instant;
 
-use super::{Answer, chat, http::streams, prime};
+use super::{Answer, JSON, chat, http::streams, prime};
 use crate::{
     api::error::ApiError,
     dispatch::{Call, Failure, Retry},
     ledger::Ledger,
-    scan::Operation,
+    operation::{Makes, Operation},
     snapshot::{Provider, Target},
     stream::{EngineEvents, Source, TranslatedStream, openai_end, stop},
     tally::{Tally, to_wire},
@@ -41,7 +41,7 @@ pub(super) async fn ask(
 ) -> Result<Answer, Failure> {
     let since = Instant::now();
     let provider = &target.provider;
-    if call.operation == Operation::Embeddings {
+    if call.operation.facts().makes != Makes::Text {
         return Err(Failure::unsupported(provider, call.operation.describe()));
     }
     let file = files
@@ -57,16 +57,15 @@ pub(super) async fn ask(
         .await
         .map_err(|_| Failure::timeout(provider, "did not begin", first))?
         .map_err(|error| Failure::of_engine(provider, error))?;
-    if call.operation == Operation::Chat && call.request.wire != Wire::OpenAi {
+    if call.operation == Operation::Chat {
         return translated(call, target, stream, since, ledger).await;
     }
     let shape = Shape {
         answer: openai::Answer {
-            id: format!("{}-{}", call.operation.id_prefix(), call.id),
+            id: format!("cmpl-{}", call.id),
             created: call.gateway.clock.now().as_second(),
             model: call.request.fields.model.clone(),
         },
-        operation: call.operation,
     };
     if !streams(call) {
         return whole(provider, &shape, stream, ledger).await;
@@ -76,20 +75,9 @@ pub(super) async fn ask(
         shape,
         stream,
         include_usage: call.request.includes_usage(),
-        begun: false,
         ended: false,
     };
     prime::prime(call, target, Box::new(source), since, ledger).await
-}
-
-impl Operation {
-    const fn id_prefix(self) -> &'static str {
-        match self {
-            Self::Chat => "chatcmpl",
-            Self::Completions => "cmpl",
-            Self::Embeddings => "embd",
-        }
-    }
 }
 
 /// The fields of a request that the engine knows.
@@ -144,7 +132,7 @@ fn body(call: &Call<'_>) -> Result<Bytes, Failure> {
     }
 }
 
-/// The answer in the dialect of a client that does not speak `OpenAI`'s.
+/// The answer to a chat, in the client's dialect.
 async fn translated(
     call: &Call<'_>,
     target: &Target,
@@ -173,6 +161,7 @@ async fn translated(
     tally.whole(&body);
     Ok(Answer::Whole {
         status: StatusCode::OK,
+        sort: JSON,
         body,
         tally,
     })
@@ -210,9 +199,10 @@ fn generation(call: &Call<'_>, body: &[u8]) -> Result<Generation, ApiError> {
         // The completions API stops after 16 tokens unless told otherwise.
         max_tokens: max_tokens.or((call.operation == Operation::Completions).then_some(16)),
     };
-    let (messages, prompt) = match call.operation {
-        Operation::Chat | Operation::Embeddings => (wanted.messages.unwrap_or_default(), None),
-        Operation::Completions => (Vec::new(), Some(prompt(wanted.prompt)?)),
+    let (messages, prompt) = if call.operation == Operation::Chat {
+        (wanted.messages.unwrap_or_default(), None)
+    } else {
+        (Vec::new(), Some(prompt(wanted.prompt)?))
     };
     if call.operation == Operation::Chat && messages.is_empty() {
         return Err(ApiError::invalid("missing_messages", "the request has no messages").param("messages"));
@@ -242,10 +232,9 @@ fn prompt(given: Option<Value>) -> Result<String, ApiError> {
     }
 }
 
-/// What all chunks of an answer have in common.
+/// What all pieces of a completed raw prompt have in common.
 struct Shape {
     answer: openai::Answer,
-    operation: Operation,
 }
 
 const fn finish(reason: FinishReason) -> &'static str {
@@ -257,44 +246,20 @@ const fn finish(reason: FinishReason) -> &'static str {
 
 impl Shape {
     fn whole(&self, text: &str, reason: FinishReason, usage: &TokenUsage) -> Bytes {
-        let (reason, usage) = (finish(reason), to_wire(usage));
-        let answer = match self.operation {
-            Operation::Chat | Operation::Embeddings => self.answer.text_answer(text, reason, &usage),
-            Operation::Completions => self.answer.text_completion(text, reason, &usage),
-        };
+        let answer = self.answer.text_completion(text, finish(reason), &to_wire(usage));
         answer.to_string().into()
     }
 
-    fn begin(&self, out: &mut Vec<u8>) {
-        match self.operation {
-            Operation::Chat | Operation::Embeddings => push(out, &self.answer.role_chunk()),
-            Operation::Completions => {}
-        }
-    }
-
     fn text(&self, text: &str, out: &mut Vec<u8>) {
-        let chunk = match self.operation {
-            Operation::Chat | Operation::Embeddings => self.answer.text_chunk(text),
-            Operation::Completions => self.answer.text_completion_chunk(text, None),
-        };
-        push(out, &chunk);
+        push(out, &self.answer.text_completion_chunk(text, None));
     }
 
     fn finish(&self, reason: FinishReason, out: &mut Vec<u8>) {
-        let chunk = match self.operation {
-            Operation::Chat | Operation::Embeddings => self.answer.finish_chunk(finish(reason)),
-            Operation::Completions => self.answer.text_completion_chunk("", Some(finish(reason))),
-        };
-        push(out, &chunk);
+        push(out, &self.answer.text_completion_chunk("", Some(finish(reason))));
     }
 
     fn usage(&self, usage: &TokenUsage, out: &mut Vec<u8>) {
-        let usage = to_wire(usage);
-        let chunk = match self.operation {
-            Operation::Chat | Operation::Embeddings => self.answer.usage_chunk(&usage),
-            Operation::Completions => self.answer.text_completion_usage_chunk(&usage),
-        };
-        push(out, &chunk);
+        push(out, &self.answer.text_completion_usage_chunk(&to_wire(usage)));
     }
 }
 
@@ -314,6 +279,7 @@ async fn whole(
     tally.whole(&body);
     Ok(Answer::Whole {
         status: StatusCode::OK,
+        sort: JSON,
         body,
         tally,
     })
@@ -350,27 +316,16 @@ async fn collect(
     Err(Failure::broken(provider))
 }
 
-/// What the engine generates, as chunks of `OpenAI`'s streams.
+/// What the engine generates for a raw prompt, as chunks of `OpenAI`'s streams.
 struct EngineStream {
     provider: Arc<Provider>,
     shape: Shape,
     stream: GenerationStream,
     include_usage: bool,
-    /// Whether the role was said.
-    begun: bool,
     ended: bool,
 }
 
 impl EngineStream {
-    /// The bytes before the next piece: the role, the first time.
-    fn begin(&mut self) -> Vec<u8> {
-        let mut out = Vec::new();
-        if !std::mem::replace(&mut self.begun, true) {
-            self.shape.begin(&mut out);
-        }
-        out
-    }
-
     fn take(&mut self, generated: Generated, tally: &mut Tally) -> Option<Bytes> {
         match generated {
             Generated::Started { prompt_tokens } => {
@@ -382,7 +337,7 @@ impl EngineStream {
             }
             Generated::Text(text) => {
                 tally.text(&text);
-                let mut out = self.begin();
+                let mut out = Vec::new();
                 self.shape.text(&text, &mut out);
                 Some(out.into())
             }
@@ -390,7 +345,7 @@ impl EngineStream {
                 tally.usage = Some(usage);
                 tally.finished = true;
                 self.ended = true;
-                let mut out = self.begin();
+                let mut out = Vec::new();
                 self.shape.finish(reason, &mut out);
                 if self.include_usage {
                     self.shape.usage(&usage, &mut out);

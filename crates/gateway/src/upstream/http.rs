@@ -13,11 +13,12 @@ use stead_kernel::{
 };
 use tokio::time::Instant;
 
-use super::{Answer, prime};
+use super::{Answer, JSON, prime};
 use crate::{
     dispatch::{Call, ERROR_LIMIT, Failure},
     ledger::Ledger,
-    scan::Operation,
+    operation::{Makes, Operation},
+    signin::Signer,
     snapshot::{HttpApi, Provider, Target},
     stream::OpenAiStream,
     tally::{Tally, WireUsage},
@@ -35,17 +36,7 @@ pub(super) async fn ask(
     ledger: &mut Ledger,
 ) -> Result<Answer, Failure> {
     let since = Instant::now();
-    let (ready, path) = match call.operation {
-        Operation::Chat => (&api.chat, "chat/completions"),
-        Operation::Completions => (&api.completions, "completions"),
-        Operation::Embeddings => (&api.embeddings, "embeddings"),
-    };
-    let uri = if api.deployments.is_none() {
-        ready.clone()
-    } else {
-        let found = api.at(path, &target.model);
-        found.ok_or_else(|| Failure::unusable(&target.provider, "its address is none for this model"))?
-    };
+    let uri = address(call, target, api)?;
     let body = call.request.body_for(&target.model, call.operation);
     let response = send(call, target, Outgoing::plain(api, uri, body)).await?;
     if !response.status().is_success() {
@@ -57,12 +48,32 @@ pub(super) async fn ask(
     let status = response.status();
     let body = collect(call, &target.provider, response.into_body(), ANSWER_LIMIT).await?;
     let tally = read_whole(call, &target.provider, &body, ledger.keeps_output())?;
-    Ok(Answer::Whole { status, body, tally })
+    Ok(Answer::Whole {
+        status,
+        sort: JSON,
+        body,
+        tally,
+    })
 }
 
-/// Whether the client wants a stream; embeddings have none.
+/// Where an operation of `OpenAI`'s dialect is asked for.
+pub(super) fn address(call: &Call<'_>, target: &Target, api: &HttpApi) -> Result<Uri, Failure> {
+    let ready = match call.operation {
+        Operation::Chat => Some(&api.chat),
+        Operation::Completions => Some(&api.completions),
+        Operation::Embeddings => Some(&api.embeddings),
+        _ => None,
+    };
+    if let Some(ready) = ready.filter(|_| api.deployments.is_none()) {
+        return Ok(ready.clone());
+    }
+    let found = api.at(call.operation.facts().path, &target.model);
+    found.ok_or_else(|| Failure::unusable(&target.provider, "its address is none for this model"))
+}
+
+/// Whether the client wants a stream and the operation has one.
 pub(super) fn streams(call: &Call<'_>) -> bool {
-    call.request.fields.stream && call.operation != Operation::Embeddings
+    call.request.fields.stream && call.operation.facts().streams
 }
 
 /// What is sent to a provider.
@@ -93,7 +104,7 @@ pub(super) async fn send(
     outgoing: Outgoing<'_>,
 ) -> Result<Response<Body>, Failure> {
     let provider = &target.provider;
-    let mut request = Request::new(Body::from(outgoing.body));
+    let mut request = Request::new(Body::from(outgoing.body.clone()));
     *request.method_mut() = ::http::Method::POST;
     *request.uri_mut() = outgoing.uri;
     *request.headers_mut() = headers(call, outgoing.api);
@@ -102,6 +113,13 @@ pub(super) async fn send(
         reach: provider.reach,
         connect_timeout: call.limits.connect,
     };
+    let signer = Signer {
+        outbound: &*call.gateway.outbound,
+        clock: &*call.gateway.clock,
+        options,
+    };
+    let signed = outgoing.api.sign_in.sign(&mut request, &outgoing.body, &signer);
+    signed.await.map_err(|why| Failure::unusable(provider, &why))?;
     let sent = call.gateway.outbound.send(request, options);
     // Without a stream the head comes with the whole answer, which only the total limit bounds.
     let limit = if streams(call) {
@@ -236,10 +254,8 @@ fn read_whole(call: &Call<'_>, provider: &Provider, body: &Bytes, keep: bool) ->
     if whole.error.is_some_and(|error| error.get() != "null") {
         return Err(Failure::of_event(provider, body));
     }
-    let (content, generates) = match call.operation {
-        Operation::Chat | Operation::Completions => (whole.choices, true),
-        Operation::Embeddings => (whole.data, false),
-    };
+    let generates = call.operation.facts().makes == Makes::Text;
+    let content = if generates { whole.choices } else { whole.data };
     let Some(content) = content else {
         return Err(Failure::garbage(provider, "it has no content"));
     };

@@ -3,9 +3,10 @@
 mod chat;
 mod embedded;
 mod http;
+mod other;
 mod prime;
 
-use ::http::StatusCode;
+use ::http::{HeaderValue, StatusCode};
 use bytes::Bytes;
 
 use stead_dialects::chat::Wire;
@@ -13,7 +14,7 @@ use stead_dialects::chat::Wire;
 use crate::{
     dispatch::{Call, Failure},
     ledger::Ledger,
-    scan::Operation,
+    operation::Operation,
     snapshot::{Api, HttpApi, Target},
     stream::Source,
     tally::Tally,
@@ -24,16 +25,23 @@ pub(crate) enum Answer {
     /// All of it.
     Whole {
         status: StatusCode,
+        /// The content type.
+        sort: HeaderValue,
         body: Bytes,
         tally: Tally,
     },
     /// Its beginning, up to the first content, and where the rest comes from.
     Stream {
+        /// The content type, where it is not that of the client's dialect.
+        sort: Option<HeaderValue>,
         head: Bytes,
         source: Box<dyn Source>,
         tally: Tally,
     },
 }
+
+/// The content type of most answers.
+const JSON: HeaderValue = HeaderValue::from_static("application/json");
 
 /// Asks a target. What an attempt sends is built here anew, so nothing of an earlier one can leak into it.
 pub(crate) async fn ask(call: &Call<'_>, target: &Target, ledger: &mut Ledger) -> Result<Answer, Failure> {
@@ -42,7 +50,12 @@ pub(crate) async fn ask(call: &Call<'_>, target: &Target, ledger: &mut Ledger) -
         Api::Broken(why) => Err(Failure::unusable(provider, why)),
         Api::Embedded(files) => embedded::ask(call, target, files, ledger).await,
         Api::Http(api) if call.operation == Operation::Chat => chat::ask(call, target, api, ledger).await,
-        Api::Http(api) if speaks_openai(api) => http::ask(call, target, api, ledger).await,
+        Api::Http(api) if speaks_openai(api) => match call.operation {
+            Operation::Chat | Operation::Completions | Operation::Embeddings => {
+                http::ask(call, target, api, ledger).await
+            }
+            _ => other::ask(call, target, api, ledger).await,
+        },
         Api::Http(_) => Err(Failure::unsupported(provider, call.operation.describe())),
     }
 }

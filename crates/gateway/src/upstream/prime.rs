@@ -43,5 +43,10 @@ pub(super) async fn prime(
         .await
         .map_err(|_| Failure::timeout(&target.provider, "sent no content", limit))??;
     ledger.first_token();
-    Ok(Answer::Stream { head, source, tally })
+    Ok(Answer::Stream {
+        sort: None,
+        head,
+        source,
+        tally,
+    })
 }

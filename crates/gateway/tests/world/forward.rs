@@ -1,5 +1,7 @@
 //! Answers that work.
 
+use std::sync::Arc;
+
 use http::{StatusCode, header};
 use serde_json::{Value, json};
 use stead_kernel::{

@@ -11,6 +11,7 @@
 mod access;
 mod commands;
 mod controllers;
+mod dialects;
 mod faults;
 mod forward;
 mod providers;

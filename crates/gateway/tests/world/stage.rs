@@ -162,11 +162,19 @@ impl Stage {
         .await;
     }
 
-    /// Makes a Secret.
+    /// Makes a Secret with one value.
     pub(crate) async fn secret(&self, name: &str, key: &str, value: &str) {
+        self.secret_data(name, &[(key, value)]).await;
+    }
+
+    /// Makes a Secret.
+    pub(crate) async fn secret_data(&self, name: &str, values: &[(&str, &str)]) {
         use base64::{Engine, engine::general_purpose::STANDARD};
-        let object = json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": name},
-            "data": {key: STANDARD.encode(value)}});
+        let data: serde_json::Map<String, Value> = values
+            .iter()
+            .map(|(key, value)| ((*key).to_owned(), STANDARD.encode(value).into()))
+            .collect();
+        let object = json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": name}, "data": data});
         let resource =
             ApiResource::from_gvk_with_plural(&GroupVersionKind::gvk("", "v1", "Secret"), "secrets");
         let api: Api<DynamicObject> = Api::namespaced_with(self.world.api.client(), "default", &resource);

@@ -33,24 +33,53 @@ fn each_sort_of_token_has_a_price_of_its_own_and_none_is_paid_twice() {
     let table = [
         (tokens(100, 10), 100 * 3_000 + 10 * 15_000),
         (
-            TokenUsage { cached_input: 40, ..tokens(100, 10) },
+            TokenUsage {
+                cached_input: 40,
+                ..tokens(100, 10)
+            },
             60 * 3_000 + 40 * 300 + 10 * 15_000,
         ),
         (
-            TokenUsage { cache_write: 50, cache_write_hour: 20, ..tokens(100, 0) },
+            TokenUsage {
+                cache_write: 50,
+                cache_write_hour: 20,
+                ..tokens(100, 0)
+            },
             50 * 3_000 + 30 * 3_750 + 20 * 6_000,
         ),
         (
-            TokenUsage { reasoning: 4, audio_output: 3, image_output: 2, ..tokens(0, 10) },
+            TokenUsage {
+                reasoning: 4,
+                audio_output: 3,
+                image_output: 2,
+                ..tokens(0, 10)
+            },
             15_000 + 4 * 20_000 + 3 * 80_000 + 2 * 30_000,
         ),
         (
-            TokenUsage { audio_input: 7, image_input: 2, ..tokens(10, 0) },
+            TokenUsage {
+                audio_input: 7,
+                image_input: 2,
+                ..tokens(10, 0)
+            },
             3_000 + 7 * 40_000 + 2 * 10_000,
         ),
         // A provider that says nonsense is not paid for more tokens than it says there were.
-        (TokenUsage { cached_input: 500, cache_write: 500, ..tokens(100, 0) }, 100 * 300),
-        (TokenUsage { reasoning: 500, ..tokens(0, 10) }, 10 * 20_000),
+        (
+            TokenUsage {
+                cached_input: 500,
+                cache_write: 500,
+                ..tokens(100, 0)
+            },
+            100 * 300,
+        ),
+        (
+            TokenUsage {
+                reasoning: 500,
+                ..tokens(0, 10)
+            },
+            10 * 20_000,
+        ),
     ];
     for (usage, expected) in table {
         assert_eq!(price.cost(&usage), NanoUsd(expected), "{usage:?}");
@@ -65,8 +94,14 @@ fn a_price_below_a_nano_dollar_is_rounded_once_and_not_for_each_token() {
     for (count, expected) in table {
         assert_eq!(price.cost(&tokens(count, 0)), NanoUsd(expected), "{count}");
     }
-    assert_eq!(Price::per_token(PicoUsd(400), PicoUsd(0)).cost(&tokens(1, 0)), NanoUsd(0));
-    assert_eq!(Price::per_token(PicoUsd(400), PicoUsd(0)).most(&tokens(1, 0)), NanoUsd(1));
+    assert_eq!(
+        Price::per_token(PicoUsd(400), PicoUsd(0)).cost(&tokens(1, 0)),
+        NanoUsd(0)
+    );
+    assert_eq!(
+        Price::per_token(PicoUsd(400), PicoUsd(0)).most(&tokens(1, 0)),
+        NanoUsd(1)
+    );
 }
 
 #[test]
@@ -79,12 +114,22 @@ fn a_long_input_makes_the_whole_request_dearer() {
     let price = Price {
         tokens: long(1, 10),
         tiers: vec![
-            Tier { above: 200, tokens: long(2, 15) },
-            Tier { above: 500, tokens: long(4, 20) },
+            Tier {
+                above: 200,
+                tokens: long(2, 15),
+            },
+            Tier {
+                above: 500,
+                tokens: long(4, 20),
+            },
         ],
         ..Price::default()
     };
-    let table = [(200, 200_000 + 10_000), (201, 402_000 + 15_000), (501, 2_004_000 + 20_000)];
+    let table = [
+        (200, 200_000 + 10_000),
+        (201, 402_000 + 15_000),
+        (501, 2_004_000 + 20_000),
+    ];
     for (input, expected) in table {
         let usage = tokens(input, 1);
         assert_eq!(price.cost(&usage), NanoUsd(expected), "{input}");
@@ -139,14 +184,22 @@ fn the_most_is_never_less_than_the_cost() {
         },
         tiers: vec![Tier {
             above: 128,
-            tokens: TokenPrices { input: PicoUsd(900), output: PicoUsd(800), ..TokenPrices::default() },
+            tokens: TokenPrices {
+                input: PicoUsd(900),
+                output: PicoUsd(800),
+                ..TokenPrices::default()
+            },
         }],
         ..Price::default()
     };
     for input in [0, 1, 127, 128, 129, 5_000] {
         for output in [0, 1, 77] {
             for part in [0, 1, 50] {
-                let usage = TokenUsage { cache_write: part, reasoning: part, ..tokens(input, output) };
+                let usage = TokenUsage {
+                    cache_write: part,
+                    reasoning: part,
+                    ..tokens(input, output)
+                };
                 let bound = tokens(input.max(129), output + 3);
                 assert!(price.most(&bound) >= price.cost(&usage), "{usage:?}");
             }
@@ -158,5 +211,8 @@ fn the_most_is_never_less_than_the_cost() {
 fn nothing_overflows() {
     let price = Price::per_token(PicoUsd(i64::MAX), PicoUsd(i64::MAX));
     assert_eq!(price.cost(&tokens(u64::MAX, u64::MAX)), NanoUsd(i64::MAX));
-    assert_eq!(Price::per_token(PicoUsd(-5), PicoUsd(0)).cost(&tokens(9, 0)), NanoUsd(0));
+    assert_eq!(
+        Price::per_token(PicoUsd(-5), PicoUsd(0)).cost(&tokens(9, 0)),
+        NanoUsd(0)
+    );
 }

@@ -368,7 +368,8 @@ fn read_request(row: &Row<'_>, texts: &mut Texts<'_>) -> Result<RequestRow> {
             output: count(row, "output")?,
             cached_input: count(row, "cached_input")?,
             reasoning: count(row, "reasoning")?,
-            ..rest.map_or(Ok(TokenUsage::default()), |text| unpack_usage(&text))
+            ..rest
+                .map_or(Ok(TokenUsage::default()), |text| unpack_usage(&text))
                 .map_err(unreadable)?
         },
         cost: row.get::<_, Option<i64>>("cost")?.map(NanoUsd),

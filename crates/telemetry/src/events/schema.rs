@@ -50,7 +50,8 @@ ALTER TABLE wider RENAME TO rollups;
 pub(super) const DAY: Layout = Layout {
     what: "a day of events",
     application_id: 0x5374_6564,
-    migrations: &["
+    migrations: &[
+        "
 CREATE TABLE names (id INTEGER PRIMARY KEY, text TEXT NOT NULL UNIQUE) STRICT;
 INSERT INTO names VALUES (0, '');
 
@@ -125,11 +126,14 @@ CREATE TABLE audit (
 ) STRICT;
 CREATE INDEX audit_at ON audit (at);
 CREATE INDEX audit_project ON audit (project, at);
-", "
+",
+        "
 ALTER TABLE requests ADD COLUMN team INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE requests ADD COLUMN replica INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE requests ADD COLUMN usage TEXT;
-", WIDER_ROLLUPS],
+",
+        WIDER_ROLLUPS,
+    ],
 };
 
 /// What is left of days whose file is gone: their rollups, with the first minute of the hour as `minute`, and which
@@ -137,7 +141,8 @@ ALTER TABLE requests ADD COLUMN usage TEXT;
 pub(super) const USAGE: Layout = Layout {
     what: "the usage of past days",
     application_id: 0x5374_6575,
-    migrations: &["
+    migrations: &[
+        "
 CREATE TABLE folded (day INTEGER PRIMARY KEY) STRICT;
 CREATE TABLE names (id INTEGER PRIMARY KEY, text TEXT NOT NULL UNIQUE) STRICT;
 INSERT INTO names VALUES (0, '');
@@ -161,7 +166,9 @@ CREATE TABLE rollups (
     first_tokens INTEGER NOT NULL,
     PRIMARY KEY (minute, project, user, key, model, provider)
 ) STRICT, WITHOUT ROWID;
-", WIDER_ROLLUPS],
+",
+        WIDER_ROLLUPS,
+    ],
 };
 
 /// The day of every id that does not tell it by itself. It can be made anew from the days.
