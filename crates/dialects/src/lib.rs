@@ -14,6 +14,7 @@ pub mod embeddings;
 mod fields;
 pub mod gemini;
 mod json;
+pub mod ollama;
 pub mod openai;
 pub mod scan;
 pub mod sse;
@@ -30,8 +31,8 @@ pub fn client(wire: Wire) -> Option<&'static dyn ClientDialect> {
         Wire::Gemini => Some(&gemini::EVENTS),
         Wire::Responses => None,
         Wire::Anthropic => None,
-        Wire::Ollama => None,
-        Wire::OllamaGenerate => None,
+        Wire::Ollama => Some(&ollama::CHAT),
+        Wire::OllamaGenerate => Some(&ollama::GENERATE),
         Wire::Bedrock | Wire::Cohere | Wire::Mistral => None,
     }
 }
@@ -43,7 +44,7 @@ pub fn provider(wire: Wire) -> Option<&'static dyn ProviderDialect> {
         Wire::Gemini => Some(&gemini::EVENTS),
         Wire::Responses => None,
         Wire::Anthropic => None,
-        Wire::Ollama => None,
+        Wire::Ollama => Some(&ollama::CHAT),
         Wire::Bedrock => Some(&bedrock::Bedrock),
         Wire::Cohere => None,
         Wire::Mistral => None,

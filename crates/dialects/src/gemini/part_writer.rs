@@ -44,7 +44,7 @@ impl PartWriter {
     pub(super) fn write(&mut self, part: &Part, param: &str) -> Result<(), TranslateError> {
         match &part.content {
             Content::Text { text, .. } | Content::Refusal(text) => {
-                self.push_object("text", text.as_str().into())
+                self.push_object("text", text.as_str().into());
             }
             Content::Reasoning { text, signature } => self.reasoning(text, signature.as_deref()),
             Content::RedactedReasoning { data } => self.redacted(data),

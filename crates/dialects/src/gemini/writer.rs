@@ -63,8 +63,8 @@ fn path(request: &Request, target: Target<'_>) -> String {
     format!("{}{method}", model_path(target))
 }
 
-/// The model's resource name, percent-encoded.
-pub(super) fn model_path(target: Target<'_>) -> String {
+/// The model's resource name, percent-encoded: what stands before `:generateContent` after the base address.
+pub fn model_path(target: Target<'_>) -> String {
     const KINDS: [&str; 5] = [
         "models/",
         "tunedModels/",
