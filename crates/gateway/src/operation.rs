@@ -7,6 +7,8 @@
 pub(crate) enum Operation {
     /// A chat, in any dialect.
     Chat,
+    /// How many tokens a chat's prompt has: `POST /v1/messages/count_tokens`, Gemini's `countTokens`.
+    CountTokens,
     /// `POST /v1/completions`
     Completions,
     /// `POST /v1/embeddings`
@@ -85,8 +87,9 @@ const fn plain(name: &'static str, path: &'static str, makes: Makes, member: &'s
 impl Operation {
     /// Every operation, for tests over all of them.
     #[cfg(test)]
-    pub(crate) const ALL: [Self; 11] = [
+    pub(crate) const ALL: [Self; 12] = [
         Self::Chat,
+        Self::CountTokens,
         Self::Completions,
         Self::Embeddings,
         Self::Rerank,
@@ -103,6 +106,12 @@ impl Operation {
     pub(crate) const fn facts(self) -> Facts {
         match self {
             Self::Chat => text("chat", "chat/completions", "chat"),
+            Self::CountTokens => plain(
+                "count-tokens",
+                "messages/count_tokens",
+                Makes::Numbers,
+                "input_tokens",
+            ),
             Self::Completions => text("completions", "completions", "completions of raw prompts"),
             Self::Embeddings => plain("embeddings", "embeddings", Makes::Numbers, "data"),
             Self::Rerank => plain("rerank", "rerank", Makes::Numbers, "results"),
@@ -154,6 +163,6 @@ mod tests {
     fn names_and_paths_are_unique() {
         let names: BTreeSet<&str> = Operation::ALL.map(Operation::as_str).into();
         let paths: BTreeSet<&str> = Operation::ALL.map(|operation| operation.facts().path).into();
-        assert_eq!((names.len(), paths.len()), (11, 11));
+        assert_eq!((names.len(), paths.len()), (12, 12));
     }
 }

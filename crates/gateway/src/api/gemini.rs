@@ -14,9 +14,9 @@ use stead_dialects::chat::Wire;
 use super::{
     error::ApiError,
     serve::{PathModel, serve},
-    surface::Surface,
+    surface::{Form, Surface},
 };
-use crate::Gateway;
+use crate::{Gateway, operation::Operation};
 
 /// Answers what is called with a model.
 pub(super) async fn call(
@@ -24,6 +24,8 @@ pub(super) async fn call(
     path: Result<Path<String>, PathRejection>,
     request: Request,
 ) -> Response {
+    let query = request.uri().query().unwrap_or_default();
+    let is_sse = query.split('&').any(|pair| pair == "alt=sse");
     let surface = Surface::chat(Wire::Gemini);
     let Ok(Path(path)) = path else {
         let message = "the model's name in the address is no UTF-8 text";
@@ -32,14 +34,19 @@ pub(super) async fn call(
     let Some((model, method)) = path.rsplit_once(':') else {
         return unknown(&path);
     };
-    let stream = match method {
-        "generateContent" => false,
-        "streamGenerateContent" => true,
+    let (operation, form) = match method {
+        "generateContent" => (Operation::Chat, Form::Usual),
+        "streamGenerateContent" if is_sse => (Operation::Chat, Form::Usual),
+        "streamGenerateContent" => (Operation::Chat, Form::Array),
+        "countTokens" => (Operation::CountTokens, Form::Usual),
+        "embedContent" => (Operation::Embeddings, Form::Usual),
+        "batchEmbedContents" => (Operation::Embeddings, Form::Batch),
         _ => return unknown(&path),
     };
+    let surface = surface.with(operation, form);
     let path = PathModel {
         model: Some(model.to_owned()),
-        stream,
+        stream: method == "streamGenerateContent",
         form: None,
     };
     serve(&gateway, surface, path, request).await

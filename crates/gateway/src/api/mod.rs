@@ -6,8 +6,9 @@ mod gemini;
 pub(crate) mod idempotency;
 mod job;
 mod models;
+mod ollama;
 mod serve;
-mod surface;
+pub(crate) mod surface;
 mod waiting;
 
 use std::sync::Arc;
@@ -25,7 +26,7 @@ use stead_dialects::chat::Wire;
 use crate::{Gateway, operation::Operation};
 use error::ApiError;
 use serve::{PathModel, serve};
-use surface::Surface;
+use surface::{Form, Surface};
 
 /// All routes.
 pub(crate) fn router(gateway: Arc<Gateway>) -> Router {
@@ -36,14 +37,15 @@ pub(crate) fn router(gateway: Arc<Gateway>) -> Router {
         .route("/v1/responses", post(responses).fallback(wrong_method))
         .route("/v1/messages", post(messages).fallback(wrong_method))
         .route(
-            "/v1beta/models/{*call}",
-            post(gemini::call).fallback(wrong_method),
+            "/v1/messages/count_tokens",
+            post(count_tokens).fallback(wrong_method),
         )
-        .route("/ollama/api/chat", post(ollama_chat).fallback(wrong_method))
+        .route("/v1beta/models", get(models::gemini_list).fallback(wrong_method))
         .route(
-            "/ollama/api/generate",
-            post(ollama_generate).fallback(wrong_method),
+            "/v1beta/models/{*call}",
+            post(gemini::call).get(models::gemini_one).fallback(wrong_method),
         )
+        .merge(ollama::routes())
         .route("/v1/rerank", post(rerank).fallback(wrong_method))
         .route("/v2/rerank", post(rerank).fallback(wrong_method))
         .route("/v1/moderations", post(moderations).fallback(wrong_method))
@@ -156,18 +158,8 @@ async fn messages(State(gateway): State<Arc<Gateway>>, request: Request) -> Resp
     .await
 }
 
-async fn ollama_chat(State(gateway): State<Arc<Gateway>>, request: Request) -> Response {
-    serve(
-        &gateway,
-        Surface::chat(Wire::Ollama),
-        PathModel::default(),
-        request,
-    )
-    .await
-}
-
-async fn ollama_generate(State(gateway): State<Arc<Gateway>>, request: Request) -> Response {
-    let surface = Surface::chat(Wire::OllamaGenerate);
+async fn count_tokens(State(gateway): State<Arc<Gateway>>, request: Request) -> Response {
+    let surface = Surface::chat(Wire::Anthropic).with(Operation::CountTokens, Form::Usual);
     serve(&gateway, surface, PathModel::default(), request).await
 }
 

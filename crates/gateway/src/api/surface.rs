@@ -14,6 +14,20 @@ pub(crate) struct Surface {
     pub(crate) operation: Operation,
     /// The dialect of the request, and of what its client is told.
     pub(crate) wire: Wire,
+    pub(crate) form: Form,
+}
+
+/// Which of several forms that a dialect has for one operation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Form {
+    /// The usual one.
+    Usual,
+    /// Streams are one JSON array (Gemini without `alt=sse`).
+    Array,
+    /// Several texts are embedded at once (Gemini's `batchEmbedContents`).
+    Batch,
+    /// One text is embedded (Ollama's older `/api/embeddings`).
+    Single,
 }
 
 /// The headers of clients that go on to a provider of the same dialect.
@@ -25,6 +39,7 @@ impl Surface {
         Self {
             operation,
             wire: Wire::OpenAi,
+            form: Form::Usual,
         }
     }
 
@@ -33,6 +48,25 @@ impl Surface {
         Self {
             operation: Operation::Chat,
             wire,
+            form: Form::Usual,
+        }
+    }
+
+    /// Another operation of the same dialect.
+    pub(crate) const fn with(self, operation: Operation, form: Form) -> Self {
+        Self {
+            operation,
+            form,
+            ..self
+        }
+    }
+
+    /// The translation of its dialect.
+    pub(crate) fn dialect(self) -> Option<&'static dyn ClientDialect> {
+        if self.form == Form::Array {
+            Some(stead_dialects::gemini::client_of_arrays())
+        } else {
+            stead_dialects::client(self.wire)
         }
     }
 
@@ -54,7 +88,7 @@ impl Surface {
 
     /// How streams are framed.
     pub(crate) fn framing(self) -> Framing {
-        stead_dialects::client(self.wire).map_or(Framing::Events, ClientDialect::framing)
+        self.dialect().map_or(Framing::Events, ClientDialect::framing)
     }
 
     /// The content type of streams.
@@ -78,7 +112,7 @@ impl Surface {
         request: &Scanned,
         view: impl FnOnce() -> View,
     ) -> Bytes {
-        let dialect = stead_dialects::client(self.wire).filter(|_| self.operation == Operation::Chat);
+        let dialect = self.dialect().filter(|_| self.operation == Operation::Chat);
         match dialect {
             Some(dialect) if self.wire != Wire::OpenAi && request.request().is_ok() => {
                 let mut out = Vec::new();

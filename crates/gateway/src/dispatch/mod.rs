@@ -14,7 +14,7 @@ pub(crate) use failure::{ERROR_LIMIT, Failure, Retry};
 
 use crate::{
     Gateway,
-    api::error::ApiError,
+    api::{error::ApiError, surface::Surface},
     ledger::Ledger,
     operation::Operation,
     route::plan::Limits,
@@ -35,6 +35,8 @@ pub(crate) struct Call<'a> {
     /// The project that asks.
     pub(crate) project: &'a str,
     pub(crate) operation: Operation,
+    /// By which API it came.
+    pub(crate) surface: Surface,
     pub(crate) request: &'a Scanned,
     pub(crate) trace: Trace,
     /// What of the client's own headers goes to a provider of the same dialect.
@@ -57,7 +59,8 @@ pub(crate) struct Dispatch<'a> {
     pub(crate) gateway: &'a Gateway,
     pub(crate) snapshot: &'a Snapshot,
     pub(crate) asker: Asker<'a>,
-    pub(crate) operation: Operation,
+    /// By which API it came.
+    pub(crate) surface: Surface,
     pub(crate) request: &'a Scanned,
     pub(crate) trace: Trace,
     /// What of the client's own headers goes to a provider of the same dialect.
@@ -121,7 +124,8 @@ impl Dispatch<'_> {
             gateway: self.gateway,
             id: ledger.uuid(),
             project: self.asker.project,
-            operation: self.operation,
+            operation: self.surface.operation,
+            surface: self.surface,
             request: self.request,
             trace: self.trace,
             passed: self.passed,

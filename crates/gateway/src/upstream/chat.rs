@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use ::http::{HeaderName, HeaderValue, Response, Uri};
 use bytes::Bytes;
-use stead_dialects::chat::{Framing, ProviderDialect, Sent, Target as Wanted, View, Wire};
+use stead_dialects::chat::{ProviderDialect, Sent, Target as Wanted, View, Wire};
 use stead_kernel::Body;
 use tokio::time::Instant;
 
@@ -14,6 +14,7 @@ use super::{
     prime,
 };
 use crate::{
+    api::surface::Form,
     dispatch::{Call, Failure},
     ledger::Ledger,
     snapshot::{HttpApi, Provider, Spoken, Target},
@@ -43,7 +44,7 @@ pub(super) async fn ask(
     let spoken = api
         .chat_for(client)
         .ok_or_else(|| Failure::unsupported(provider, call.operation.describe()))?;
-    let forwards = spoken.wire == client && call.request.is_original();
+    let forwards = spoken.wire == client && call.request.is_original() && call.surface.form != Form::Array;
     if forwards && client == Wire::OpenAi {
         return http::ask(call, target, api, ledger).await;
     }
@@ -181,7 +182,8 @@ pub(super) fn client(
     call: &Call<'_>,
     provider: &Provider,
 ) -> Result<&'static dyn stead_dialects::chat::ClientDialect, Failure> {
-    stead_dialects::client(call.request.wire)
+    call.surface
+        .dialect()
         .ok_or_else(|| Failure::unsupported(provider, call.operation.describe()))
 }
 
@@ -196,7 +198,7 @@ fn stream(
     let decoder = plan.dialect.stream();
     let body = response.into_body();
     let provider = Arc::clone(provider);
-    Ok(if plan.forwards && client.framing() != Framing::Array {
+    Ok(if plan.forwards {
         let framing = client.framing();
         Box::new(ForwardedStream::new(provider, body, framing, decoder, encoder))
     } else {

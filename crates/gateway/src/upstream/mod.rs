@@ -1,7 +1,9 @@
 //! One try at one target, in whatever way its provider is reached.
 
 mod chat;
+mod count;
 mod embedded;
+mod embeddings;
 mod http;
 mod other;
 mod prime;
@@ -48,14 +50,19 @@ pub(crate) async fn ask(call: &Call<'_>, target: &Target, ledger: &mut Ledger) -
     let provider = &target.provider;
     match &provider.api {
         Api::Broken(why) => Err(Failure::unusable(provider, why)),
+        Api::Embedded(_) if call.operation == Operation::CountTokens => count::estimate(call, ledger),
         Api::Embedded(files) => embedded::ask(call, target, files, ledger).await,
         Api::Http(api) if call.operation == Operation::Chat => chat::ask(call, target, api, ledger).await,
-        Api::Http(api) if speaks_openai(api) => match call.operation {
-            Operation::Chat | Operation::Completions | Operation::Embeddings => {
-                http::ask(call, target, api, ledger).await
-            }
-            _ => other::ask(call, target, api, ledger).await,
-        },
+        Api::Http(api) if call.operation == Operation::CountTokens => {
+            count::ask(call, target, api, ledger).await
+        }
+        Api::Http(api) if call.operation == Operation::Embeddings => {
+            embeddings::ask(call, target, api, ledger).await
+        }
+        Api::Http(api) if speaks_openai(api) && call.operation == Operation::Completions => {
+            http::ask(call, target, api, ledger).await
+        }
+        Api::Http(api) if speaks_openai(api) => other::ask(call, target, api, ledger).await,
         Api::Http(_) => Err(Failure::unsupported(provider, call.operation.describe())),
     }
 }
