@@ -10,10 +10,12 @@ pub mod anthropic;
 pub mod bedrock;
 mod calls;
 pub mod chat;
+mod cohere;
 pub mod embeddings;
 mod fields;
 pub mod gemini;
 mod json;
+mod mistral;
 pub mod ollama;
 pub mod openai;
 pub mod scan;
@@ -46,8 +48,8 @@ pub fn provider(wire: Wire) -> Option<&'static dyn ProviderDialect> {
         Wire::Anthropic => None,
         Wire::Ollama => Some(&ollama::CHAT),
         Wire::Bedrock => Some(&bedrock::Bedrock),
-        Wire::Cohere => None,
-        Wire::Mistral => None,
+        Wire::Cohere => Some(&cohere::Cohere),
+        Wire::Mistral => Some(&mistral::Mistral),
         Wire::OllamaGenerate => None,
     }
 }

@@ -14,11 +14,13 @@ pub enum Vendor {
     Gemini,
     /// OpenAI's `encrypted_content`.
     OpenAi,
+    /// Mistral's `signature` of thinking.
+    Mistral,
 }
 
 impl Vendor {
     /// Every vendor.
-    pub const ALL: [Self; 3] = [Self::Anthropic, Self::Gemini, Self::OpenAi];
+    pub const ALL: [Self; 4] = [Self::Anthropic, Self::Gemini, Self::OpenAi, Self::Mistral];
 
     /// The mark, without its colon.
     pub const fn as_str(self) -> &'static str {
@@ -26,6 +28,7 @@ impl Vendor {
             Self::Anthropic => "anthropic",
             Self::Gemini => "gemini",
             Self::OpenAi => "openai",
+            Self::Mistral => "mistral",
         }
     }
 
