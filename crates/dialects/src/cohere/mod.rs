@@ -14,7 +14,6 @@ mod tools;
 
 use crate::chat::{Answer, Decoder, ErrorBody, ProviderDialect, Request, Sent, Target, TranslateError, Wire};
 
-
 /// How Cohere is called in notes and errors.
 const NAME: &str = "Cohere's API";
 

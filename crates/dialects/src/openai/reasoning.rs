@@ -8,11 +8,12 @@ use crate::{
     json::{Fault, Json, List},
 };
 
-/// OpenRouter's name of the form that a vendor's reasoning has.
-const FORMATS: [(Vendor, &str); 3] = [
+/// OpenRouter's name of the form that a vendor's reasoning has; Mistral's, which it does not name, is called alike.
+const FORMATS: [(Vendor, &str); 4] = [
     (Vendor::Anthropic, "anthropic-claude-v1"),
     (Vendor::Gemini, "google-gemini-v1"),
     (Vendor::OpenAi, "openai-responses-v1"),
+    (Vendor::Mistral, "mistral-v1"),
 ];
 
 /// Reads the reasoning of a message: details or blocks where it has them, else the text.
