@@ -108,7 +108,13 @@ pub(super) async fn send(
     *request.method_mut() = ::http::Method::POST;
     *request.uri_mut() = outgoing.uri;
     *request.headers_mut() = headers(call, outgoing.api);
-    request.headers_mut().extend(outgoing.headers);
+    for (name, value) in outgoing.headers {
+        if matches!(name, header::CONTENT_TYPE | header::ACCEPT) {
+            request.headers_mut().insert(name, value);
+        } else {
+            request.headers_mut().append(name, value);
+        }
+    }
     let options = SendOptions {
         reach: provider.reach,
         connect_timeout: call.limits.connect,

@@ -14,5 +14,6 @@ mod controllers;
 mod dialects;
 mod faults;
 mod forward;
+mod operations;
 mod providers;
 mod stage;

@@ -39,6 +39,8 @@ pub(crate) enum Act {
     Say(u16, &'static [(&'static str, &'static str)], String),
     /// Streams these pieces, then does what the last field says.
     Stream(Vec<&'static str>, End),
+    /// The same with another content type.
+    Bytes(&'static str, Vec<&'static str>, End),
     /// Never answers.
     Hang,
 }
@@ -151,13 +153,16 @@ impl Provider {
                 std::future::pending::<()>().await;
                 unreachable!("nothing ends this wait")
             }
-            Act::Stream(pieces, end) => {
-                let mut response = Response::new(self.body(pieces, end));
-                let sort = header::HeaderValue::from_static("text/event-stream");
-                response.headers_mut().insert(header::CONTENT_TYPE, sort);
-                response
-            }
+            Act::Stream(pieces, end) => self.stream("text/event-stream", pieces, end),
+            Act::Bytes(sort, pieces, end) => self.stream(sort, pieces, end),
         }
+    }
+
+    fn stream(&self, sort: &'static str, pieces: Vec<&'static str>, end: End) -> Response {
+        let mut response = Response::new(self.body(pieces, end));
+        let sort = header::HeaderValue::from_static(sort);
+        response.headers_mut().insert(header::CONTENT_TYPE, sort);
+        response
     }
 
     fn body(&self, pieces: Vec<&'static str>, end: End) -> Body {

@@ -206,6 +206,17 @@ impl Stage {
         self.send(post(path, KEY, body)).await
     }
 
+    /// The same, where the answer may break off.
+    pub(crate) async fn try_post(&self, path: &str, body: &str) -> Result<Reply, axum::Error> {
+        let (parts, body) = self.open(post(path, KEY, body)).await.into_parts();
+        let body = body.collect().await?.to_bytes();
+        Ok(Reply {
+            status: parts.status,
+            headers: parts.headers,
+            body,
+        })
+    }
+
     pub(crate) async fn send(&self, request: Request) -> Reply {
         let (parts, body) = self.open(request).await.into_parts();
         let body = body.collect().await.unwrap().to_bytes();
