@@ -11,5 +11,6 @@ mod faults;
 mod kill;
 mod kubernetes;
 mod provider;
+mod sdks;
 mod support;
 mod tour;

@@ -296,6 +296,16 @@ impl Installation {
     }
 
     /// Asks a model one question; returns status and body.
+    /// Waits until the gateway lists a model for the admin.
+    pub(crate) async fn until_listed(&self, model: &str) {
+        let path = format!("/v1/models/{model}");
+        poll_until(SOON, model, async || {
+            let (status, _) = self.json("GET", &path, Value::Null).await;
+            (status == StatusCode::OK).then_some(())
+        })
+        .await;
+    }
+
     pub(crate) async fn ask(&self, model: &str, question: &str) -> (StatusCode, Value) {
         let body = json!({"model": model, "temperature": 0, "max_tokens": 32, "messages": [{"role": "user", "content": question}]});
         self.json("POST", "/v1/chat/completions", body).await
