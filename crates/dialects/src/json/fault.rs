@@ -8,28 +8,18 @@ use crate::chat::{StreamError, TranslateError};
 /// A complaint about a value of a body. It remembers where the value lies, so that reading needs no names.
 #[derive(Debug)]
 pub(crate) struct Fault {
-    place: Place,
+    /// Where the value lies in memory.
+    address: usize,
+    /// The member of it that is meant, there or not.
+    member: Option<&'static str>,
     message: Cow<'static, str>,
-}
-
-#[derive(Debug)]
-enum Place {
-    /// The value at an address, or a member of it that is not there.
-    Value {
-        address: usize,
-        member: Option<&'static str>,
-    },
-    /// By name.
-    Named(String),
 }
 
 impl Fault {
     pub(super) fn value(value: &Json<'_>, message: impl Into<Cow<'static, str>>) -> Self {
         Self {
-            place: Place::Value {
-                address: address(value),
-                member: None,
-            },
+            address: address(value),
+            member: None,
             message: message.into(),
         }
     }
@@ -41,34 +31,18 @@ impl Fault {
         message: impl Into<Cow<'static, str>>,
     ) -> Self {
         Self {
-            place: Place::Value {
-                address: address(value),
-                member: Some(member),
-            },
-            message: message.into(),
-        }
-    }
-
-    /// About a field by its name.
-    pub(crate) fn named(param: impl Into<String>, message: impl Into<Cow<'static, str>>) -> Self {
-        Self {
-            place: Place::Named(param.into()),
+            address: address(value),
+            member: Some(member),
             message: message.into(),
         }
     }
 
     fn resolve(self, root: &Json<'_>) -> TranslateError {
-        let param = match self.place {
-            Place::Named(name) => name,
-            Place::Value { address, member } => {
-                let mut path = String::new();
-                find(root, address, &mut path);
-                if let Some(member) = member {
-                    step(&mut path, member);
-                }
-                path
-            }
-        };
+        let mut param = String::new();
+        find(root, self.address, &mut param);
+        if let Some(member) = self.member {
+            step(&mut param, member);
+        }
         let param = if param.is_empty() {
             "body".to_owned()
         } else {

@@ -170,11 +170,6 @@ impl<'o> List<'o> {
         self.out
     }
 
-    pub(crate) fn text(&mut self, text: &str) -> &mut Self {
-        value(self.next(), text);
-        self
-    }
-
     pub(crate) fn value(&mut self, given: &(impl Serialize + ?Sized)) -> &mut Self {
         value(self.next(), given);
         self

@@ -295,7 +295,6 @@ impl Installation {
         (status, value)
     }
 
-    /// Asks a model one question; returns status and body.
     /// Waits until the gateway lists a model for the admin.
     pub(crate) async fn until_listed(&self, model: &str) {
         let path = format!("/v1/models/{model}");
@@ -306,6 +305,7 @@ impl Installation {
         .await;
     }
 
+    /// Asks a model one question; returns status and body.
     pub(crate) async fn ask(&self, model: &str, question: &str) -> (StatusCode, Value) {
         let body = json!({"model": model, "temperature": 0, "max_tokens": 32, "messages": [{"role": "user", "content": question}]});
         self.json("POST", "/v1/chat/completions", body).await

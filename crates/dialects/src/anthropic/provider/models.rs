@@ -3,9 +3,11 @@
 //! Anthropic's migration guides say: from Opus 4.7 and the fifth generation on, sampling parameters are refused; from
 //! Opus 4.1 and the 4.5 models on, temperature and `top_p` exclude each other.
 
-use serde_json::{Map, Value};
-
-use super::{TranslateError, refuse};
+use super::VENDOR;
+use crate::{
+    chat::{Request, Wire},
+    json::Object,
+};
 
 /// What a model takes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -39,46 +41,88 @@ fn accepts(model: &str) -> Accepts {
     }
 }
 
-/// Translates `temperature`, `top_p` and `top_k` (which is not OpenAI's, but often sent).
-pub(super) fn translate(
-    request: &Map<String, Value>,
-    model: &str,
-    body: &mut Map<String, Value>,
-    warnings: &mut Vec<String>,
-) -> Result<(), TranslateError> {
+/// Writes `temperature`, `top_p` and `top_k`, and notes what Anthropic's API has not.
+pub(super) fn sampling(root: &mut Object<'_>, request: &Request, model: &str, notes: &mut Vec<String>) {
+    let given = &request.sampling;
     let accepts = accepts(model);
+    let thinks = thinks(request);
     let mut has_temperature = false;
-    for name in ["temperature", "top_p", "top_k"] {
-        let Some(value) = request.get(name).filter(|value| !value.is_null()) else {
-            continue;
-        };
-        let Some(number) = value.as_f64().filter(|number| *number >= 0.0) else {
-            return refuse(name, "must be a number that is not negative");
-        };
+    for (name, value) in [("temperature", given.temperature), ("top_p", given.top_p)] {
+        let Some(value) = value else { continue };
         if accepts == Accepts::Nothing {
-            warnings.push(format!(
+            notes.push(format!(
                 "{name} was left out: {model} does not take sampling parameters"
             ));
-            continue;
-        }
-        if name == "top_p" && has_temperature && accepts == Accepts::One {
-            warnings.push(format!(
+        } else if name == "top_p" && has_temperature && accepts == Accepts::One {
+            notes.push(format!(
                 "top_p was left out: {model} takes either temperature or top_p"
             ));
-            continue;
-        }
-        let value = if name != "top_k" && number > 1.0 {
-            warnings.push(format!(
-                "{name} {number} was lowered to 1, the highest of Anthropic's API"
-            ));
-            Value::from(1)
+        } else if name == "temperature" && thinks {
+            if value < 1.0 {
+                notes.push("temperature was left out: Anthropic's API takes none while thinking".to_owned());
+            }
         } else {
-            value.clone()
-        };
-        has_temperature |= name == "temperature";
-        body.insert(name.to_owned(), value);
+            if value > 1.0 {
+                notes.push(format!(
+                    "{name} {value} was lowered to 1, the highest of {VENDOR}"
+                ));
+            }
+            has_temperature |= name == "temperature";
+            root.number(name, value.min(1.0));
+        }
     }
-    Ok(())
+    if let Some(value) = given.top_k {
+        if accepts == Accepts::Nothing {
+            notes.push(format!(
+                "top_k was left out: {model} does not take sampling parameters"
+            ));
+        } else if thinks {
+            notes.push(format!("top_k was left out: {VENDOR} takes none while thinking"));
+        } else {
+            root.count("top_k", value);
+        }
+    }
+    note_unknown(request, notes);
+}
+
+/// Whether thinking is asked for ("Extended thinking": it excludes changes of temperature and `top_k`).
+fn thinks(request: &Request) -> bool {
+    let budget = request
+        .reasoning
+        .as_ref()
+        .and_then(|reasoning| reasoning.budget_tokens);
+    let asked = request
+        .extras_of(Wire::Anthropic)
+        .any(|(name, value)| name == "thinking" && value["type"] != "disabled");
+    asked || budget.is_some_and(|budget| budget > 0)
+}
+
+fn note_unknown(request: &Request, notes: &mut Vec<String>) {
+    let given = &request.sampling;
+    let is_set = |number: Option<f64>| number.is_some_and(|number| number != 0.0);
+    let unknown = [
+        (
+            "frequency_penalty",
+            is_set(given.frequency_penalty),
+            "has no penalties",
+        ),
+        (
+            "presence_penalty",
+            is_set(given.presence_penalty),
+            "has no penalties",
+        ),
+        (
+            "repetition_penalty",
+            given.repetition_penalty.is_some_and(|penalty| penalty != 1.0),
+            "has no penalties",
+        ),
+        ("min_p", is_set(given.min_p), "has no such parameter"),
+        ("logit_bias", !given.logit_bias.is_empty(), "has no logit bias"),
+        ("seed", given.seed.is_some(), "takes no seed"),
+    ];
+    for (name, _, reason) in unknown.into_iter().filter(|(_, is_set, _)| *is_set) {
+        notes.push(format!("{name} was left out: {VENDOR} {reason}"));
+    }
 }
 
 #[cfg(test)]
