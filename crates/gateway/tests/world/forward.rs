@@ -390,7 +390,7 @@ async fn what_is_lost_in_translation_is_told_in_a_header() {
         assert_eq!(reply.status, StatusCode::OK);
         assert_eq!(
             reply.header("x-stead-warnings"),
-            "w?rd was left out: it is not a known parameter"
+            "w?rd was left out: Anthropic's API has no such parameter"
         );
     }
 }

@@ -20,10 +20,16 @@ use crate::support::{Installation, run, told};
 /// Starts the stand-in; it stops with the tasks.
 async fn stand_in(tasks: &Tasks) -> SocketAddr {
     let router = Router::new()
-        .route("/v1/models", get(|| async { Json(json!({"data": [{"id": "m"}]})) }))
+        .route(
+            "/v1/models",
+            get(|| async { Json(json!({"data": [{"id": "m"}]})) }),
+        )
         .route("/v1/chat/completions", post(openai))
         .route("/v1/messages", post(anthropic))
-        .route("/v1/messages/count_tokens", post(|| async { Json(json!({"input_tokens": 7})) }));
+        .route(
+            "/v1/messages/count_tokens",
+            post(|| async { Json(json!({"input_tokens": 7})) }),
+        );
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
     let address = listener.local_addr().expect("bound");
     tasks.spawn_until_stopped("stand-in", async move {
@@ -50,8 +56,10 @@ async fn openai(Json(body): Json<Value>) -> Response {
         if calls {
             message["tool_calls"] = json!([call]);
         }
-        return Json(json!({"id": "c", "object": "chat.completion", "created": 1, "model": "m", "usage": usage,
-            "choices": [{"index": 0, "finish_reason": finish, "message": message}]}))
+        return Json(
+            json!({"id": "c", "object": "chat.completion", "created": 1, "model": "m", "usage": usage,
+            "choices": [{"index": 0, "finish_reason": finish, "message": message}]}),
+        )
         .into_response();
     }
     let chunk = |delta: Value, finish: Option<&str>| {
@@ -71,8 +79,10 @@ async fn openai(Json(body): Json<Value>) -> Response {
         chunks.extend(["Par", "is"].map(|text| chunk(json!({"content": text}), None)));
     }
     chunks.push(chunk(json!({}), Some(finish)));
-    chunks.push(json!({"id": "c", "object": "chat.completion.chunk", "created": 1, "model": "m", "choices": [],
-        "usage": usage}));
+    chunks.push(
+        json!({"id": "c", "object": "chat.completion.chunk", "created": 1, "model": "m", "choices": [],
+        "usage": usage}),
+    );
     let mut events: Vec<String> = chunks.iter().map(|chunk| format!("data: {chunk}\n\n")).collect();
     events.push("data: [DONE]\n\n".into());
     streamed(events)
@@ -96,7 +106,8 @@ async fn anthropic(Json(body): Json<Value>) -> Response {
     let (block, deltas) = if calls {
         (
             json!({"type": "tool_use", "id": "toolu_1", "name": "weather", "input": {}}),
-            ["{\"city\":", "\"Paris\"}"].map(|piece| json!({"type": "input_json_delta", "partial_json": piece})),
+            ["{\"city\":", "\"Paris\"}"]
+                .map(|piece| json!({"type": "input_json_delta", "partial_json": piece})),
         )
     } else {
         (
@@ -116,13 +127,22 @@ async fn anthropic(Json(body): Json<Value>) -> Response {
             "usage": {"output_tokens": 3}}),
         json!({"type": "message_stop"}),
     ]);
-    let named = |event: &Value| format!("event: {}\ndata: {event}\n\n", event["type"].as_str().unwrap_or_default());
+    let named = |event: &Value| {
+        format!(
+            "event: {}\ndata: {event}\n\n",
+            event["type"].as_str().unwrap_or_default()
+        )
+    };
     streamed(events.iter().map(named).collect())
 }
 
 fn streamed(events: Vec<String>) -> Response {
     let events = stream::iter(events.into_iter().map(Ok::<_, Infallible>));
-    ([(header::CONTENT_TYPE, "text/event-stream")], Body::from_stream(events)).into_response()
+    (
+        [(header::CONTENT_TYPE, "text/event-stream")],
+        Body::from_stream(events),
+    )
+        .into_response()
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -131,14 +151,28 @@ async fn every_sdk_works_unmodified_before_providers_of_two_dialects() {
     let address = stand_in(&tasks).await;
     let mut installation = Installation::new();
     installation.up(&["--no-discover", "--no-default-model"]).await;
-    let key = installation.stead(&["key", "create", "sdk", "-o", "json"]).await.ok();
+    let key = installation
+        .stead(&["key", "create", "sdk", "-o", "json"])
+        .await
+        .ok();
     let key: Value = serde_json::from_str(&key).expect("JSON");
     let key = key["key"].as_str().expect("a key").to_owned();
     let url = format!("http://127.0.0.1:{}", installation.port);
     for kind in ["openai-compatible", "anthropic"] {
         let at = format!("http://{address}/v1");
         installation
-            .stead(&["provider", "add", "p", "--type", kind, "--url", &at, "--private", "--model", "m"])
+            .stead(&[
+                "provider",
+                "add",
+                "p",
+                "--type",
+                kind,
+                "--url",
+                &at,
+                "--private",
+                "--model",
+                "m",
+            ])
             .await
             .ok();
         installation.until_listed("p/m").await;
@@ -157,10 +191,16 @@ async fn every_sdk_works_unmodified_before_providers_of_two_dialects() {
 async fn ask_all(url: &str, key: &str) -> Vec<Value> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/sdk");
     let modules = told("SDK_NODE_MODULES");
-    let environment = [("STEAD_URL", url), ("STEAD_KEY", key), ("NODE_PATH", modules.as_str())];
+    let environment = [
+        ("STEAD_URL", url),
+        ("STEAD_KEY", key),
+        ("NODE_PATH", modules.as_str()),
+    ];
     let python = folder.join("dialects.py").to_string_lossy().into_owned();
     let node = folder.join("dialects.mjs").to_string_lossy().into_owned();
-    let python = run(Path::new(&told("SDK_PYTHON")), &[&python], &environment, "").await.ok();
+    let python = run(Path::new(&told("SDK_PYTHON")), &[&python], &environment, "")
+        .await
+        .ok();
     let node = run(Path::new("node"), &[&node], &environment, "").await.ok();
     let lines = python.lines().chain(node.lines());
     lines
