@@ -361,7 +361,7 @@ fn results_of_other_dialects_become_one_content_in_the_order_of_the_calls() {
     };
     assert_eq!(
         send(&lost, "gemini-2.5-pro", "").expect_err("no call").param,
-        "messages[0].parts[0]"
+        "messages[0].content[0]"
     );
 }
 
@@ -424,7 +424,7 @@ fn what_gemini_cannot_do_is_refused_or_noted() {
     }));
     assert_eq!(
         send(&file, "gemini-3-pro", "").expect_err("foreign").param,
-        "messages[0].parts[1]"
+        "messages[0].content[1]"
     );
     let mut sound = base();
     sound.extra.push(Extra {
@@ -596,7 +596,7 @@ fn written(dialect: &dyn ClientDialect, events: &[Event]) -> String {
 fn a_stream_holds_calls_until_they_are_whole_and_ends_with_its_counts() {
     let text = written(dialect(), &events());
     let chunks: Vec<Value> = text
-        .split("\r\n\r\n")
+        .split("\n\n")
         .filter(|chunk| !chunk.is_empty())
         .map(|chunk| serde_json::from_str(chunk.strip_prefix("data: ").expect("data")).expect("JSON"))
         .collect();
@@ -657,7 +657,7 @@ fn a_written_stream_is_read_as_what_it_was_and_comes_back_as_it_was() {
     assert_eq!(said(&read_events), said(&events()));
     // What the client sends back is what the vendors gave.
     let mut parts = Vec::new();
-    for chunk in text.split("\r\n\r\n").filter(|chunk| !chunk.is_empty()) {
+    for chunk in text.split("\n\n").filter(|chunk| !chunk.is_empty()) {
         let chunk: Value = serde_json::from_str(&chunk[6..]).expect("JSON");
         parts.extend(
             chunk["candidates"][0]["content"]["parts"]

@@ -226,7 +226,10 @@ fn what_ollama_cannot_do_is_refused_or_noted() {
     ] {
         let mut request = base();
         request.messages[0].parts.push(Part::new(content));
-        assert_eq!(send(&request).expect_err("refused").param, "messages[0].parts[1]");
+        assert_eq!(
+            send(&request).expect_err("refused").param,
+            "messages[0].content[1]"
+        );
     }
     let mut noted = base();
     noted.user = Some("u".to_owned());

@@ -99,7 +99,7 @@ impl StreamWriter {
             Framing::Events => {
                 out.extend_from_slice(b"data: ");
                 out.extend_from_slice(chunk.to_string().as_bytes());
-                out.extend_from_slice(b"\r\n\r\n");
+                out.extend_from_slice(b"\n\n");
             }
             Framing::Array => {
                 out.extend_from_slice(if is_first { b"[" } else { b",\r\n" });

@@ -24,7 +24,8 @@ pub(super) struct PartWriter {
     reader: Reader,
     /// The parts so far.
     pub(super) parts: Vec<Value>,
-    /// A signature that stood before everything that could carry it.
+    /// A signature that stood before everything that could carry it: dialects without a place for signatures of
+    /// texts and calls put it in front of them.
     waiting: Option<String>,
     /// What was left out, one sentence each.
     pub(super) notes: Vec<String>,
@@ -56,7 +57,9 @@ impl PartWriter {
             } => {
                 let call = self.call(id, name, arguments);
                 let signature = signature.as_deref().and_then(|marked| self.sign(marked));
-                let signature = signature.or_else(|| self.waiting.take());
+                if signature.is_some() {
+                    self.flush();
+                }
                 self.push_object("functionCall", call);
                 self.attach(signature);
             }
@@ -89,10 +92,7 @@ impl PartWriter {
 
     /// The parts, when all are written.
     pub(super) fn finish(mut self) -> (Vec<Value>, Vec<String>) {
-        if let Some(signature) = self.waiting.take() {
-            self.parts
-                .push(json!({"text": "", "thoughtSignature": signature}));
-        }
+        self.flush();
         // Gemini refuses parts without content.
         if self.reader == Reader::Provider {
             self.parts.retain(|part| !is_empty(part));
@@ -107,19 +107,23 @@ impl PartWriter {
         param: &str,
     ) -> Result<(), TranslateError> {
         let part = media::write(source, fallback, param, &mut self.notes)?;
-        self.flush();
-        self.parts.push(Value::Object(part));
+        self.push(part);
         Ok(())
     }
 
     fn push_object(&mut self, key: &str, value: Value) {
-        self.flush();
         let mut part = Map::new();
         part.insert(key.to_owned(), value);
-        self.parts.push(Value::Object(part));
+        self.push(part);
     }
 
-    /// A signature that no call took stays where it was.
+    fn push(&mut self, part: Map<String, Value>) {
+        self.parts.push(Value::Object(part));
+        let waiting = self.waiting.take();
+        self.attach(waiting);
+    }
+
+    /// A signature that nothing took stays where it was.
     fn flush(&mut self) {
         if let Some(signature) = self.waiting.take() {
             self.parts

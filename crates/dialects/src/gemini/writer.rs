@@ -128,7 +128,7 @@ impl<'a> Writer<'a> {
         }
         let mut writer = PartWriter::new(Reader::Provider);
         for (at, part) in message.parts.iter().enumerate() {
-            let param = format!("{param}.parts[{at}]");
+            let param = format!("{param}.content[{at}]");
             match &part.content {
                 Content::ToolResult { .. } => self.result(part, &mut writer, &param)?,
                 _ => writer.write(part, &param)?,

@@ -19,8 +19,8 @@ pub(super) fn read(body: &[u8]) -> Result<Answer, TranslateError> {
     if !body.get("message").is_some_and(Value::is_object) {
         return refuse("message", "must be an object: this is no answer of Ollama");
     }
-    let parts = parts(&body, &mut Calls::default());
-    let calls = parts.iter().any(is_call);
+    let parts = parts(&body, &mut calls(&body));
+    let has_calls = parts.iter().any(is_call);
     Ok(Answer {
         id: String::new(),
         model: text(&body, "model").to_owned(),
@@ -32,7 +32,7 @@ pub(super) fn read(body: &[u8]) -> Result<Answer, TranslateError> {
                 .unwrap_or(false)
                 .then(|| {
                     let stop = stop(&body);
-                    if calls && stop == Stop::End {
+                    if has_calls && stop == Stop::End {
                         Stop::ToolCalls
                     } else {
                         stop
@@ -43,6 +43,11 @@ pub(super) fn read(body: &[u8]) -> Result<Answer, TranslateError> {
         }],
         service_tier: None,
     })
+}
+
+/// Ids of calls, for versions of Ollama that give none: the time makes those of two answers differ.
+pub(super) fn calls(first: &Value) -> Calls {
+    Calls::of_answer(text(first, "created_at"))
 }
 
 pub(super) fn is_call(part: &Part) -> bool {

@@ -5,7 +5,7 @@
 use serde_json::Value;
 
 use super::{
-    answer_reader::{logprobs, parts, stop, text, usage},
+    answer_reader::{calls, logprobs, parts, stop, text, usage},
     error,
 };
 use crate::{
@@ -84,6 +84,7 @@ impl StreamReader {
             return Ok(());
         }
         if !std::mem::replace(&mut self.is_started, true) {
+            self.calls = calls(&document);
             events.push(Event::Start {
                 id: String::new(),
                 model: text(&document, "model").to_owned(),

@@ -47,7 +47,7 @@ impl<'a> MessageWriter<'a> {
         }
         let mut draft = Draft::default();
         for (at, part) in message.parts.iter().enumerate() {
-            let param = format!("messages[{index}].parts[{at}]");
+            let param = format!("messages[{index}].content[{at}]");
             if let Content::ToolResult {
                 id,
                 name,
