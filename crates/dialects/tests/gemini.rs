@@ -401,6 +401,64 @@ fn signatures_reach_their_own_vendor_only() {
 }
 
 #[test]
+fn a_signature_beside_its_part_finds_back_to_it() {
+    let alone = |text: &str, signature: &str| {
+        Part::new(Content::Reasoning {
+            text: text.to_owned(),
+            signature: Some(signature.to_owned()),
+        })
+    };
+    let sig = "thoughtSignature";
+    for (parts, wanted) in [
+        // As OpenAI's dialect sends them back: beside the reasoning.
+        (
+            vec![alone("Hm.", "gemini:text.YQ=="), Part::text("a")],
+            json!([{"text": "Hm.", "thought": true}, {"text": "a", sig: "YQ=="}]),
+        ),
+        (
+            vec![alone("Hm.", "gemini:YQ=="), Part::text("a")],
+            json!([{"text": "Hm.", "thought": true, sig: "YQ=="}, {"text": "a"}]),
+        ),
+        (
+            vec![
+                alone("", "gemini:text.YQ=="),
+                Part::text("a"),
+                call("i", "f", None),
+            ],
+            json!([{"text": "a", sig: "YQ=="}, {"functionCall": {"name": "f", "id": "i", "args": {}}}]),
+        ),
+        // A call's, put in front of it.
+        (
+            vec![Part::text("a"), alone("", "gemini:YQ=="), call("i", "f", None)],
+            json!([{"text": "a"}, {"functionCall": {"name": "f", "id": "i", "args": {}}, sig: "YQ=="}]),
+        ),
+        (
+            vec![
+                Part::text("a"),
+                alone("", "gemini:YQ=="),
+                call("i", "f", Some("gemini:Yg==")),
+            ],
+            json!([{"text": "a", sig: "YQ=="}, {"functionCall": {"name": "f", "id": "i", "args": {}}, sig: "Yg=="}]),
+        ),
+        (
+            vec![Part::text("a"), alone("", "gemini:YQ=="), Part::text("b")],
+            json!([{"text": "a", sig: "YQ=="}, {"text": "b"}]),
+        ),
+        (
+            vec![alone("", "gemini:YQ=="), alone("", "gemini:Yg==")],
+            json!([{"text": "", sig: "YQ=="}, {"text": "", sig: "Yg=="}]),
+        ),
+    ] {
+        let request = Request {
+            messages: vec![Message::text(Role::User, "x"), assistant(parts.clone())],
+            ..Request::default()
+        };
+        let (sent, _) = sent_to(&request, "gemini-2.5-pro");
+        assert_eq!(sent["contents"][1]["parts"], wanted, "{parts:#?}");
+    }
+}
+
+#[test]
 fn what_gemini_cannot_do_is_refused_or_noted() {
     let base = || Request {
         messages: vec![Message::text(Role::User, "x")],
@@ -563,7 +621,7 @@ fn events() -> Vec<Event> {
         delta(Delta::Signature("anthropic:YQ==".to_owned())),
         delta(Delta::Redacted("anthropic:Yg==".to_owned())),
         delta(Delta::Text("Grüße".to_owned())),
-        delta(Delta::Signature("gemini:Yw==".to_owned())),
+        delta(Delta::Signature("gemini:text.Yw==".to_owned())),
         delta(begin(0, "a", Some("gemini:ZA=="))),
         delta(begin(1, "b", None)),
         delta(arguments(0, "{\"q\":")),
@@ -680,7 +738,12 @@ fn a_written_stream_is_read_as_what_it_was_and_comes_back_as_it_was() {
         .collect();
     assert_eq!(
         signatures,
-        ["anthropic:YQ==", "anthropic:Yg==", "gemini:Yw==", "gemini:ZA=="]
+        [
+            "anthropic:YQ==",
+            "anthropic:Yg==",
+            "gemini:text.Yw==",
+            "gemini:ZA=="
+        ]
     );
 }
 

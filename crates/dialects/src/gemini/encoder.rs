@@ -174,8 +174,9 @@ impl Choice {
                 parts.push(json!({"text": text, "thought": true}));
             }
             Delta::Signature(marked) => {
-                let mut part = json!({"text": "", "thoughtSignature": signature::show(marked)});
-                if self.is_thinking {
+                let signature = signature::show(marked);
+                let mut part = json!({"text": "", "thoughtSignature": signature.token});
+                if self.is_thinking && !signature.is_of_text {
                     insert(&mut part, "thought", true.into());
                 }
                 parts.push(part);

@@ -74,7 +74,7 @@ impl PartReader {
         if let Some(signature) = signature {
             out.push(Part::new(Content::Reasoning {
                 text: String::new(),
-                signature: Some(signature),
+                signature: Some(signature::of_text(signature)),
             }));
         }
         for (name, value) in fields.others(&KNOWN) {

@@ -3,11 +3,17 @@
 
 use serde_json::{Map, Value, json};
 
-use super::{media, part_reader::as_object, signature};
+use super::{
+    media,
+    part_reader::as_object,
+    signature::{self, Own},
+};
 use crate::{
     calls::is_made,
-    chat::{Content, Part, TranslateError, Vendor},
+    chat::{Content, Part, TranslateError},
 };
+
+const SIGNATURE: &str = "thoughtSignature";
 
 /// Who reads the parts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -24,11 +30,18 @@ pub(super) struct PartWriter {
     reader: Reader,
     /// The parts so far.
     pub(super) parts: Vec<Value>,
-    /// A signature that stood before everything that could carry it: dialects without a place for signatures of
-    /// texts and calls put it in front of them.
-    waiting: Option<String>,
+    /// A signature whose part is not known yet.
+    waiting: Option<Waiting>,
     /// What was left out, one sentence each.
     pub(super) notes: Vec<String>,
+}
+
+/// A signature that stands alone: dialects without a place for signatures of texts and calls put it beside them.
+#[derive(Debug)]
+struct Waiting {
+    signature: Own,
+    /// The part before it, when that can carry it.
+    after: Option<usize>,
 }
 
 impl PartWriter {
@@ -56,12 +69,14 @@ impl PartWriter {
                 signature,
             } => {
                 let call = self.call(id, name, arguments);
-                let signature = signature.as_deref().and_then(|marked| self.sign(marked));
-                if signature.is_some() {
-                    self.flush();
-                }
-                self.push_object("functionCall", call);
-                self.attach(signature);
+                let own = signature.as_deref().and_then(|marked| self.sign(marked));
+                let given = match own {
+                    Some(_) => None,
+                    None => self.waiting.take_if(|waiting| !waiting.signature.is_of_text),
+                };
+                self.flush();
+                self.parts.push(json!({ "functionCall": call }));
+                self.attach(own.or(given.map(|waiting| waiting.signature)));
             }
             Content::Image { source, detail } => {
                 if matches!(detail.as_deref(), Some("low" | "high")) {
@@ -117,44 +132,57 @@ impl PartWriter {
         self.push(part);
     }
 
+    /// Adds a text or media, which a signature before it may belong to.
     fn push(&mut self, part: Map<String, Value>) {
+        let waiting = self.waiting.take_if(|waiting| waiting.after.is_none());
+        self.flush();
         self.parts.push(Value::Object(part));
-        let waiting = self.waiting.take();
-        self.attach(waiting);
+        self.attach(waiting.map(|waiting| waiting.signature));
     }
 
-    /// A signature that nothing took stays where it was.
+    /// A signature that nothing after it took belongs to the part before it, else stays where it was.
     fn flush(&mut self) {
-        if let Some(signature) = self.waiting.take() {
-            self.parts
-                .push(json!({"text": "", "thoughtSignature": signature}));
+        let Some(Waiting { signature, after }) = self.waiting.take() else {
+            return;
+        };
+        match after.and_then(|index| self.parts.get_mut(index)) {
+            Some(Value::Object(part)) => {
+                part.insert(SIGNATURE.to_owned(), signature.token.into());
+            }
+            _ => self.parts.push(json!({"text": "", SIGNATURE: signature.token})),
         }
     }
 
-    fn attach(&mut self, signature: Option<String>) {
+    fn attach(&mut self, signature: Option<Own>) {
         if let (Some(signature), Some(Value::Object(part))) = (signature, self.parts.last_mut()) {
-            part.insert("thoughtSignature".to_owned(), signature.into());
+            part.insert(SIGNATURE.to_owned(), signature.token.into());
         }
     }
 
     fn reasoning(&mut self, text: &str, signature: Option<&str>) {
-        let signature = signature.and_then(|marked| self.sign(marked));
+        let mut signature = signature.and_then(|marked| self.sign(marked));
         if !text.is_empty() {
             self.flush();
             self.parts.push(json!({"text": text, "thought": true}));
-            self.attach(signature);
-            return;
+            let own = signature.take_if(|signature| !signature.is_of_text);
+            self.attach(own);
         }
         let Some(signature) = signature else {
             return;
         };
-        let takes = |part: &Value| part.get("thoughtSignature").is_none() && part.get("thought").is_none();
-        if self.waiting.is_none() && self.parts.last().is_some_and(takes) {
+        self.flush();
+        let takes = |part: &Value| {
+            [SIGNATURE, "thought", "functionCall"]
+                .iter()
+                .all(|key| part.get(key).is_none())
+        };
+        let last = self.parts.last().filter(|part| takes(part));
+        if last.is_some() && signature.is_of_text {
             self.attach(Some(signature));
-        } else {
-            self.flush();
-            self.waiting = Some(signature);
+            return;
         }
+        let after = last.and(self.parts.len().checked_sub(1));
+        self.waiting = Some(Waiting { signature, after });
     }
 
     fn redacted(&mut self, data: &str) {
@@ -163,17 +191,17 @@ impl PartWriter {
                 let signature = signature::show_redacted(data);
                 self.flush();
                 self.parts
-                    .push(json!({"text": "", "thought": true, "thoughtSignature": signature}));
+                    .push(json!({"text": "", "thought": true, SIGNATURE: signature}));
             }
             Reader::Provider => self.note("redacted reasoning of another provider was left out"),
         }
     }
 
-    fn sign(&mut self, marked: &str) -> Option<String> {
+    fn sign(&mut self, marked: &str) -> Option<Own> {
         match self.reader {
             Reader::Client => Some(signature::show(marked)),
             Reader::Provider => {
-                let own = Vendor::Gemini.own(marked).map(str::to_owned);
+                let own = signature::own(marked);
                 if own.is_none() {
                     self.note("signatures of another provider's reasoning were left out");
                 }

@@ -3,6 +3,9 @@
 //! Gemini's `thoughtSignature` is of the type bytes, so SDKs decode it from base64 and encode it again, in the URL-safe
 //! alphabet at times. Tokens of other vendors therefore reach Gemini's clients with their mark, in base64 of their own:
 //! whatever alphabet they come back in, they are what they were.
+//!
+//! Other dialects have one place for signatures, beside the reasoning. So the signature of a text or of media is marked
+//! as such behind its vendor's mark (a full stop is in no base64), and finds back to its part from there.
 //! <https://ai.google.dev/gemini-api/docs/thought-signatures>
 
 use base64::{
@@ -14,6 +17,7 @@ use base64::{
 use crate::chat::Vendor;
 
 const REDACTED: &str = "redacted:";
+const OF_TEXT: &str = "text.";
 
 /// What Google's document gives for calls that come from another model, where Gemini 3 requires a signature.
 pub(super) const FOREIGN_CALL: &str = "skip_thought_signature_validator";
@@ -60,11 +64,38 @@ pub(super) fn read(text: &str) -> Signature {
     Signature::Token(Vendor::Gemini.mark(text))
 }
 
+/// A signature of Gemini as it is on the wire.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Own {
+    pub(super) token: String,
+    /// It came with a text or with media, not with a thought or a call.
+    pub(super) is_of_text: bool,
+}
+
+/// Marks a signature as one that came with a text or with media.
+pub(super) fn of_text(marked: String) -> String {
+    match Vendor::Gemini.own(&marked) {
+        Some(token) if !token.starts_with(OF_TEXT) => Vendor::Gemini.mark(&format!("{OF_TEXT}{token}")),
+        _ => marked,
+    }
+}
+
+/// A marked signature, when it is Gemini's.
+pub(super) fn own(marked: &str) -> Option<Own> {
+    let token = Vendor::Gemini.own(marked)?;
+    let bare = token.strip_prefix(OF_TEXT);
+    Some(Own {
+        token: bare.unwrap_or(token).to_owned(),
+        is_of_text: bare.is_some(),
+    })
+}
+
 /// A marked signature as Gemini's clients see it.
-pub(super) fn show(marked: &str) -> String {
-    Vendor::Gemini
-        .own(marked)
-        .map_or_else(|| ENGINE.encode(marked), str::to_owned)
+pub(super) fn show(marked: &str) -> Own {
+    own(marked).unwrap_or_else(|| Own {
+        token: ENGINE.encode(marked),
+        is_of_text: false,
+    })
 }
 
 /// Marked redacted reasoning as Gemini's clients see it.
@@ -79,7 +110,7 @@ mod tests {
     #[test]
     fn signatures_survive_clients_that_encode_bytes_again() {
         for marked in ["gemini:c2ln/+8=", "anthropic:EqQB/+a=", "openai:gAAA-_x"] {
-            let shown = show(marked);
+            let shown = show(marked).token;
             assert_eq!(read(&shown), Signature::Token(marked.to_owned()), "{shown}");
             let foreign = !marked.starts_with("gemini:");
             let url_safe = shown.replace('+', "-").replace('/', "_");
