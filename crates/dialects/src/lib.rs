@@ -1,7 +1,8 @@
 //! Pure wire translation between model APIs.
 //!
 //! [`sse`] frames streams, [`scan`] reads the few fields that matter from bodies that are forwarded as they are,
-//! [`chat`] is the form between the dialects, [`client`] and [`provider`] give each dialect's translation into and out of it.
+//! [`flavors`] tells servers of OpenAI's dialect apart. [`chat`] is the form between the dialects, [`client`] and
+//! [`provider`] give each dialect's translation into and out of it; [`embeddings`] and [`rerank`] are the same for those.
 //!
 //! *Invariants:* nothing here performs I/O, reads a clock or panics on any input. What a dialect cannot express is
 //! refused or reported, never dropped silently.
@@ -10,14 +11,16 @@ pub mod anthropic;
 pub mod bedrock;
 mod calls;
 pub mod chat;
-mod cohere;
+pub mod cohere;
 pub mod embeddings;
 mod fields;
+pub mod flavors;
 pub mod gemini;
 mod json;
 mod mistral;
 pub mod ollama;
 pub mod openai;
+pub mod rerank;
 pub mod scan;
 pub mod sse;
 mod usage;

@@ -84,27 +84,8 @@ pub(super) fn named(name: &str, status: Option<u16>, message: Option<&str>) -> E
         status,
         kind,
         message: message.map_or_else(unnamed, str::to_owned),
-        code: code(kind).map(str::to_owned),
+        code: None,
         param: None,
-    }
-}
-
-/// The code by which OpenAI's SDKs and tools tell errors apart.
-const fn code(kind: ErrorKind) -> Option<&'static str> {
-    match kind {
-        ErrorKind::ContextLength => Some("context_length_exceeded"),
-        ErrorKind::Authentication => Some("invalid_api_key"),
-        ErrorKind::RateLimit => Some("rate_limit_exceeded"),
-        ErrorKind::NotFound => Some("model_not_found"),
-        ErrorKind::Invalid
-        | ErrorKind::ContentFilter
-        | ErrorKind::Permission
-        | ErrorKind::TooLarge
-        | ErrorKind::Billing
-        | ErrorKind::Overloaded
-        | ErrorKind::Timeout
-        | ErrorKind::Unsupported
-        | ErrorKind::Api => None,
     }
 }
 

@@ -138,7 +138,7 @@ pub(super) fn stop(reason: &str) -> Stop {
 }
 
 /// Tokens of a `usage` or `meta` object: those that Cohere bills, else those that it counts.
-pub(super) fn billed(usage: &Value) -> Option<Usage> {
+pub(crate) fn billed(usage: &Value) -> Option<Usage> {
     let count = |group: &str, name: &str| number(usage.get(group)?.get(name)?);
     let of = |name: &str| count("billed_units", name).or_else(|| count("tokens", name));
     let (input, output) = (of("input_tokens"), of("output_tokens"));
@@ -161,7 +161,7 @@ pub(super) fn billed(usage: &Value) -> Option<Usage> {
     clippy::cast_sign_loss,
     reason = "the range is checked before"
 )]
-fn number(value: &Value) -> Option<u64> {
+pub(crate) fn number(value: &Value) -> Option<u64> {
     const EXACT: f64 = 9_007_199_254_740_992.0;
     let float = || value.as_f64().filter(|number| (0.0..=EXACT).contains(number));
     value.as_u64().or_else(|| float().map(|number| number as u64))

@@ -22,27 +22,12 @@ pub(super) fn of(status: u16, message: Option<&str>) -> ErrorBody {
         498 => ErrorKind::ContentFilter,
         _ => ErrorKind::of_status(status),
     };
-    let code = match kind {
-        ErrorKind::ContextLength => Some("context_length_exceeded"),
-        ErrorKind::ContentFilter => Some("content_filter"),
-        ErrorKind::Authentication => Some("invalid_api_key"),
-        ErrorKind::Billing => Some("insufficient_quota"),
-        ErrorKind::RateLimit => Some("rate_limit_exceeded"),
-        ErrorKind::NotFound => Some("model_not_found"),
-        ErrorKind::Invalid
-        | ErrorKind::Permission
-        | ErrorKind::TooLarge
-        | ErrorKind::Overloaded
-        | ErrorKind::Timeout
-        | ErrorKind::Unsupported
-        | ErrorKind::Api => None,
-    };
     let unnamed = || format!("the provider answered with HTTP {status}");
     ErrorBody {
         status,
         kind,
         message: message.map_or_else(unnamed, str::to_owned),
-        code: code.map(str::to_owned),
+        code: None,
         param: None,
     }
 }

@@ -6,11 +6,14 @@
 //! *Invariant:* tokens are those that Cohere bills.
 
 mod answer;
+pub mod embeddings;
 mod error;
 mod messages;
 mod request;
 mod stream;
 mod tools;
+
+pub(crate) use answer::{billed, number};
 
 use crate::chat::{Answer, Decoder, ErrorBody, ProviderDialect, Request, Sent, Target, TranslateError, Wire};
 

@@ -19,31 +19,18 @@ pub(super) fn of(status: u16, body: &Value) -> ErrorBody {
         400 | 422 if is_long => ErrorKind::ContextLength,
         _ => ErrorKind::of_status(status),
     };
+    // Those that programs know by OpenAI's words keep them.
+    let is_known = !matches!(kind, ErrorKind::Invalid | ErrorKind::Api);
     let own = body.get("code").and_then(|code| match code {
         Value::String(code) => Some(code.clone()),
         Value::Number(code) => Some(code.to_string()),
         _ => None,
     });
-    let code = match kind {
-        ErrorKind::ContextLength => Some("context_length_exceeded".to_owned()),
-        ErrorKind::Authentication => Some("invalid_api_key".to_owned()),
-        ErrorKind::RateLimit => Some("rate_limit_exceeded".to_owned()),
-        ErrorKind::Invalid
-        | ErrorKind::ContentFilter
-        | ErrorKind::Permission
-        | ErrorKind::NotFound
-        | ErrorKind::TooLarge
-        | ErrorKind::Billing
-        | ErrorKind::Overloaded
-        | ErrorKind::Timeout
-        | ErrorKind::Unsupported
-        | ErrorKind::Api => own,
-    };
     ErrorBody {
         status,
         kind,
         message: message.unwrap_or_else(|| format!("the provider answered with HTTP {status}")),
-        code,
+        code: own.filter(|_| !is_known),
         param,
     }
 }

@@ -46,6 +46,28 @@ impl<'a> Scanner<'a> {
         Ok(())
     }
 
+    /// Reads one list that is the whole text and calls `element` with each of its elements.
+    pub(super) fn whole_list(mut self, mut element: impl FnMut(Range<usize>)) -> Result<(), ScanError> {
+        self.skip_space();
+        self.expect(b'[', "expected a list")?;
+        self.skip_space();
+        if self.peek() == Some(b']') {
+            self.position += 1;
+        } else {
+            loop {
+                element(self.value(DEEPEST)?);
+                if self.ends_with(b']', "expected a comma or the end of the list")? {
+                    break;
+                }
+            }
+        }
+        self.skip_space();
+        if self.position < self.body.len() {
+            return error("something follows the list", self.position);
+        }
+        Ok(())
+    }
+
     fn peek(&self) -> Option<u8> {
         self.body.get(self.position).copied()
     }

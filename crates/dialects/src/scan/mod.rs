@@ -2,6 +2,7 @@
 
 mod form;
 mod json;
+mod rewrite;
 
 use std::{borrow::Cow, ops::Range};
 
@@ -14,6 +15,8 @@ use crate::{
 };
 pub use form::{boundary, form_request, replace_form_model};
 use json::{Scanner, error};
+
+pub(crate) use rewrite::{Change, list, object};
 
 /// What a gateway must know of a request.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
