@@ -16,7 +16,7 @@ fn flavor(name: &str) -> &'static Flavor {
 fn adapted(name: &str, body: &Value) -> (Value, Vec<String>) {
     let out = adapt(flavor(name), Operation::Chat, &Bytes::from(body.to_string()))
         .unwrap_or_else(|error| panic!("{error}"));
-    (serde_json::from_slice(&out.body).unwrap(), out.notes)
+    (serde_json::from_slice(&out.body).expect("JSON"), out.notes)
 }
 
 #[test]

@@ -7,15 +7,15 @@ fn asked(more: &Value) -> (Request, Vec<String>) {
     let mut body =
         json!({"model": "rank", "query": "capital?", "documents": ["Oslo", {"text": "Rome"}, "tea"]});
     body.as_object_mut()
-        .unwrap()
-        .extend(more.as_object().unwrap().clone());
-    Request::read(body.to_string().as_bytes()).unwrap()
+        .expect("JSON")
+        .extend(more.as_object().expect("JSON").clone());
+    Request::read(body.to_string().as_bytes()).expect("JSON")
 }
 
 fn body(dialect: Dialect, request: &Request) -> (Value, Vec<String>) {
     let sent = dialect.request(request, "model-1");
     assert_eq!(sent.path, "rerank");
-    (serde_json::from_slice(&sent.body).unwrap(), sent.notes)
+    (serde_json::from_slice(&sent.body).expect("JSON"), sent.notes)
 }
 
 #[test]

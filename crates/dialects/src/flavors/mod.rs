@@ -150,9 +150,15 @@ impl Flavor {
     }
 }
 
-/// The flavour of a name; `None` for names that are not known, which get what OpenAI gets.
+/// The flavour of a name; `None` for names that are not known.
 pub fn find(name: &str) -> Option<&'static Flavor> {
     table::ALL.iter().find(|flavor| flavor.name == name)
+}
+
+/// The flavour that a target's name means: OpenAI itself without one, what every server takes when it is not known.
+pub fn of(name: &str) -> &'static Flavor {
+    let name = if name.is_empty() { "openai" } else { name };
+    find(name).unwrap_or(&table::COMPATIBLE)
 }
 
 /// Every flavour.

@@ -51,7 +51,7 @@ const OPENAI: Flavor = Flavor {
 };
 
 /// What a server takes of which nothing is known: what all take.
-const COMPATIBLE: Flavor = Flavor {
+pub(super) const COMPATIBLE: Flavor = Flavor {
     name: "openai-compatible",
     vendor: "the provider",
     base: None,

@@ -8,7 +8,6 @@
 mod build;
 mod client;
 mod error;
-mod flavor;
 mod provider;
 mod reasoning;
 

@@ -2,11 +2,9 @@
 
 use crate::{
     chat::{Content, Message, Part, Role, Source, TranslateError, refuse},
+    flavors::{Feature, Flavor, Thoughts},
     json::{List, Object},
-    openai::{
-        flavor::{Flavor, Thoughts},
-        reasoning,
-    },
+    openai::reasoning,
 };
 
 /// What is written of a conversation.
@@ -44,7 +42,7 @@ impl<'w> Writer<'w> {
             Role::System | Role::Developer => {
                 self.flush_media(&[], param, None)?;
                 let role = match message.role {
-                    Role::Developer if self.flavor.has_developer => "developer",
+                    Role::Developer if self.flavor.has(Feature::Developer) => "developer",
                     _ => "system",
                 };
                 self.said(
@@ -161,7 +159,7 @@ impl<'w> Writer<'w> {
                     content: Content::Text { text, .. },
                     cache,
                 },
-            ] if cache.is_none() || !self.flavor.has_cache_marks => {
+            ] if cache.is_none() || !self.flavor.has(Feature::CacheMarks) => {
                 message.text("content", text);
             }
             parts => {
@@ -172,7 +170,7 @@ impl<'w> Writer<'w> {
             }
         }
         drop(message);
-        if !self.flavor.has_cache_marks && parts.iter().any(|part| part.cache.is_some()) {
+        if !self.flavor.has(Feature::CacheMarks) && parts.iter().any(|part| part.cache.is_some()) {
             self.note(format!(
                 "cache_control was left out: {} caches by itself, or not at all",
                 self.flavor.vendor
@@ -300,6 +298,22 @@ fn part(list: &mut List<'_>, part: &Part, flavor: &Flavor, param: &str) -> Resul
                     format!("{} takes pictures by address or as data only", flavor.vendor),
                 );
             };
+            let feature = match source {
+                Source::Base64 { .. } => Feature::ImageData,
+                Source::Url { .. } | Source::File { .. } | Source::Text(_) => Feature::ImageUrls,
+            };
+            if !flavor.has(feature) {
+                let other = flavor.has(Feature::ImageData);
+                let takes = if other {
+                    "pictures as data only"
+                } else {
+                    "no pictures"
+                };
+                return refuse(
+                    format!("{param}.image_url.url"),
+                    format!("{} takes {takes}", flavor.vendor),
+                );
+            }
             object.text("type", "image_url");
             object
                 .object("image_url")
@@ -310,7 +324,7 @@ fn part(list: &mut List<'_>, part: &Part, flavor: &Flavor, param: &str) -> Resul
             document(&mut object, source, name.as_deref(), flavor, param)?
         }
         Content::Audio { source, .. } => audio(&mut object, source, flavor, param)?,
-        Content::Video { source } => match source.to_url().filter(|_| flavor.has_more_media) {
+        Content::Video { source } => match source.to_url().filter(|_| flavor.has(Feature::MoreMedia)) {
             Some(url) => {
                 object
                     .text("type", "video_url")
@@ -329,7 +343,7 @@ fn part(list: &mut List<'_>, part: &Part, flavor: &Flavor, param: &str) -> Resul
             return refuse(param, "must not stand in a message of this role");
         }
     }
-    if let Some(mark) = part.cache.as_ref().filter(|_| flavor.has_cache_marks) {
+    if let Some(mark) = part.cache.as_ref().filter(|_| flavor.has(Feature::CacheMarks)) {
         object
             .object("cache_control")
             .text("type", "ephemeral")
@@ -356,7 +370,7 @@ fn document(
         Source::File { id } => {
             object.text("type", "file").object("file").text("file_id", id);
         }
-        Source::Url { .. } if !flavor.has_more_media => {
+        Source::Url { .. } if !flavor.has(Feature::MoreMedia) => {
             return refuse(
                 format!("{param}.file"),
                 format!("{} takes documents as data only, not by address", flavor.vendor),

@@ -3,21 +3,21 @@
 use super::{message, tools};
 use crate::{
     chat::{Effort, OutputFormat, Reasoning, Request, Sent, Target, TranslateError, Wire},
+    flavors::{self, Feature, Flavor, Operation},
     json::Object,
-    openai::flavor::{self, Flavor},
 };
 
 /// Writes a request.
 pub(super) fn write(request: &Request, target: Target<'_>) -> Result<Sent, TranslateError> {
-    let flavor = flavor::of(target.flavor);
+    let flavor = flavors::of(target.flavor);
     let mut notes = Vec::new();
     let mut body = Vec::with_capacity(1024);
     let mut root = Object::new(&mut body);
     root.text("model", target.model);
-    message::write(root.list("messages"), &request.messages, &flavor, &mut notes)?;
+    message::write(root.list("messages"), &request.messages, flavor, &mut notes)?;
     stream(&mut root, request);
-    sampling(&mut root, request, &flavor, &mut notes);
-    tools::write(&mut root, request, &flavor, &mut notes)?;
+    sampling(&mut root, request, flavor, &mut notes);
+    tools::write(&mut root, request, flavor, &mut notes)?;
     if let Some(output) = &request.output {
         format(root.object("response_format"), output);
     }
@@ -29,12 +29,14 @@ pub(super) fn write(request: &Request, target: Target<'_>) -> Result<Sent, Trans
         root.text("reasoning_effort", effort.as_str());
     }
     root.text_if("user", request.user.as_deref());
-    rest(&mut root, request, &flavor, &mut notes);
+    rest(&mut root, request, flavor, &mut notes);
     request.note_foreign_extras(Wire::OpenAi, flavor.vendor, &mut notes)?;
     drop(root);
+    let adapted = flavors::adapt(flavor, Operation::Chat, &body.into())?;
+    notes.extend(adapted.notes);
     Ok(Sent {
         path: "chat/completions".to_owned(),
-        body,
+        body: adapted.body.into(),
         headers: Vec::new(),
         notes,
     })
@@ -85,7 +87,7 @@ fn sampling(root: &mut Object<'_>, request: &Request, flavor: &Flavor, notes: &m
         ("min_p", given.min_p),
         ("repetition_penalty", given.repetition_penalty),
     ];
-    if flavor.has_samplers {
+    if flavor.has(Feature::Samplers) {
         root.count_if("top_k", given.top_k);
         for (name, value) in samplers {
             root.number_if(name, value);

@@ -2,8 +2,8 @@
 
 use crate::{
     chat::{Function, Request, Tool, ToolChoice, TranslateError, Wire, refuse},
+    flavors::{Feature, Flavor},
     json::{List, Object},
-    openai::flavor::Flavor,
 };
 
 /// Writes `tools`, `tool_choice` and `parallel_tool_calls`.
@@ -21,7 +21,7 @@ pub(super) fn write(
     }
     // Where the server cannot choose among the tools, it gets only those that are allowed.
     let allowed = match &request.tool_choice {
-        Some(ToolChoice::Allowed { names, .. }) if !flavor.has_allowed_tools => Some(names),
+        Some(ToolChoice::Allowed { names, .. }) if !flavor.has(Feature::AllowedTools) => Some(names),
         _ => None,
     };
     let mut list = root.list("tools");
@@ -51,7 +51,7 @@ pub(super) fn write(
         }
     }
     drop(list);
-    if !flavor.has_cache_marks && request.functions().any(|function| function.cache.is_some()) {
+    if !flavor.has(Feature::CacheMarks) && request.functions().any(|function| function.cache.is_some()) {
         notes.push(format!(
             "cache_control of tools was left out: {} caches by itself, or not at all",
             flavor.vendor
@@ -74,7 +74,11 @@ fn write_function(list: &mut List<'_>, function: &Function, flavor: &Flavor) {
     }
     object.flag_if("strict", function.strict);
     drop(object);
-    if let Some(mark) = function.cache.as_ref().filter(|_| flavor.has_cache_marks) {
+    if let Some(mark) = function
+        .cache
+        .as_ref()
+        .filter(|_| flavor.has(Feature::CacheMarks))
+    {
         tool.object("cache_control")
             .text("type", "ephemeral")
             .text_if("ttl", mark.ttl.as_deref());
@@ -97,7 +101,7 @@ fn choice(root: &mut Object<'_>, choice: Option<&ToolChoice>, flavor: &Flavor) {
         Some(ToolChoice::Named(name)) => named(root.object(KEY), name),
         Some(ToolChoice::Allowed { names, required }) => {
             let mode = if *required { "required" } else { "auto" };
-            if !flavor.has_allowed_tools {
+            if !flavor.has(Feature::AllowedTools) {
                 root.text(KEY, mode);
                 return;
             }
