@@ -62,17 +62,19 @@ impl World {
             }
             return Ok(Route::Proxy(proxy));
         }
+        Ok(Route::Direct(self.addresses(uri, reach).await?))
+    }
+
+    /// The addresses of the URL's host, every one of them checked.
+    pub(super) async fn addresses(&self, uri: &Uri, reach: Reach) -> Result<Vec<SocketAddr>, Failure> {
+        let host = uri.host().unwrap_or_default();
         let port = port_of(uri);
         let addresses = self.resolve(host).await?;
         for address in &addresses {
             self.check(host, *address, reach)?;
         }
-        Ok(Route::Direct(
-            addresses
-                .into_iter()
-                .map(|address| SocketAddr::new(address, port))
-                .collect(),
-        ))
+        let with_port = |address| SocketAddr::new(address, port);
+        Ok(addresses.into_iter().map(with_port).collect())
     }
 
     fn check(&self, host: &str, address: IpAddr, reach: Reach) -> Result<(), Failure> {

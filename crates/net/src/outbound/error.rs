@@ -133,12 +133,20 @@ pub(super) fn explain(error: &hyper_util::client::legacy::Error, target: &str) -
         Err(Some(source)) if connecting => {
             Error::unavailable(format!("no connection with {target}")).because(source)
         }
-        Err(Some(source)) => Error::unavailable(format!(
-            "the connection with {target} broke before an answer came"
-        ))
-        .because(source),
+        Err(Some(source)) => broken(target).because(source),
         Err(None) => Error::unavailable(format!("{target} cannot be asked")),
     }
+}
+
+/// What a connection of our own reports, in words.
+pub(super) fn broke(error: hyper::Error, target: &str) -> Error {
+    broken(target).because(chain(&error))
+}
+
+fn broken(target: &str) -> Error {
+    Error::unavailable(format!(
+        "the connection with {target} broke before an answer came"
+    ))
 }
 
 /// Finds our own failure in the pool's error; else the cause as text, whose type is of no use to anyone.

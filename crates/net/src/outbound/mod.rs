@@ -9,6 +9,7 @@ mod address;
 mod connect;
 mod dial;
 mod error;
+mod plain;
 mod proxy;
 mod resolve;
 mod trust;
@@ -61,9 +62,17 @@ pub struct OutboundOptions {
 
 /// Sends HTTP requests over pooled connections, HTTP/2 where the server offers it with TLS.
 pub struct OutboundClient {
-    public: Client<Connector, Body>,
-    private: Client<Connector, Body>,
+    public: Pools,
+    private: Pools,
     world: Arc<World>,
+}
+
+/// The connections of one reach.
+struct Pools {
+    /// TLS, whatever goes by a proxy, and upgrades.
+    general: Client<Connector, Body>,
+    /// Plain HTTP/1.1.
+    plain: Arc<plain::Pool>,
 }
 
 impl OutboundClient {
@@ -83,14 +92,23 @@ impl OutboundClient {
             resolver,
         });
         Ok(Self {
-            public: pool(Connector::new(Arc::clone(&world), Reach::Public)),
-            private: pool(Connector::new(Arc::clone(&world), Reach::Private)),
+            public: Pools::new(&world, Reach::Public),
+            private: Pools::new(&world, Reach::Private),
             world,
         })
     }
 }
 
-fn pool(connector: Connector) -> Client<Connector, Body> {
+impl Pools {
+    fn new(world: &Arc<World>, reach: Reach) -> Self {
+        Self {
+            general: general(Connector::new(Arc::clone(world), reach)),
+            plain: Arc::default(),
+        }
+    }
+}
+
+fn general(connector: Connector) -> Client<Connector, Body> {
     // The tasks that drive connections end with the pool and do nothing that shutdown must wait for, hence Tokio's own
     // executor.
     Client::builder(TokioExecutor::new())
@@ -104,12 +122,33 @@ fn pool(connector: Connector) -> Client<Connector, Body> {
         .build(connector)
 }
 
+impl OutboundClient {
+    /// Whether a request goes over plain HTTP/1.1 to the host itself.
+    fn is_plain(&self, request: &Request<Body>) -> bool {
+        request.uri().scheme() == Some(&Scheme::HTTP)
+            && !request.headers().contains_key(header::UPGRADE)
+            && self.world.proxies.choose(request.uri()).is_none()
+    }
+}
+
 #[async_trait]
 impl Outbound for OutboundClient {
     async fn send(&self, mut request: Request<Body>, options: SendOptions) -> Result<Response<Body>> {
         usable(request.uri())?;
         // Which version is spoken is a matter of this hop, not of the one that the request came by.
         *request.version_mut() = Version::HTTP_11;
+        let pools = match options.reach {
+            Reach::Public => &self.public,
+            Reach::Private => &self.private,
+        };
+        if self.is_plain(&request) {
+            let uri = request.uri().clone();
+            let addresses = || self.world.addresses(&uri, options.reach);
+            return pools
+                .plain
+                .send(request, options.connect_timeout, addresses)
+                .await;
+        }
         if let Some(credential) = self.world.proxies.credential_for_plain(request.uri()) {
             request
                 .headers_mut()
@@ -120,12 +159,8 @@ impl Outbound for OutboundClient {
             .authority()
             .map(ToString::to_string)
             .unwrap_or_default();
-        let client = match options.reach {
-            Reach::Public => &self.public,
-            Reach::Private => &self.private,
-        };
         let answer = CONNECT_TIMEOUT
-            .scope(options.connect_timeout, client.request(request))
+            .scope(options.connect_timeout, pools.general.request(request))
             .await;
         match answer {
             Ok(response) => Ok(response.map(Body::new)),
