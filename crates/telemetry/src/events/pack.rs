@@ -1,6 +1,8 @@
 //! Events in the form in which they are stored: times in microseconds, ids as bytes, numbers within bounds, bodies
 //! compressed. Done before the queue, so that the writer does nothing but write.
 
+use std::cell::RefCell;
+
 use rusqlite::{
     ToSql,
     types::{FromSql, FromSqlResult, ToSqlOutput, Value, ValueRef},
@@ -14,6 +16,7 @@ use stead_kernel::{
     },
 };
 use uuid::Uuid;
+use zstd::bulk::Compressor;
 
 use super::day::Day;
 
@@ -28,6 +31,11 @@ const MOST_COST: i64 = 1 << 50;
 const NAME: usize = 512;
 /// How far in the future a time may lie; beyond, the time of arrival takes its place.
 const FUTURE: i64 = 86_400_000_000;
+
+thread_local! {
+    /// What compresses is larger than most bodies, so that a thread keeps one.
+    static COMPRESSOR: RefCell<Option<Compressor<'static>>> = const { RefCell::new(None) };
+}
 
 /// An id: 16 bytes when it is a UUID in its usual form (or 32 hex digits, for traces), else the text.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -100,6 +108,58 @@ impl FromSql for Id {
     }
 }
 
+/// The trace of a request.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Trace {
+    /// It has none.
+    None,
+    /// Its own id, as when nobody traced the caller.
+    Own,
+    /// One that was given.
+    Other(Id),
+}
+
+impl Trace {
+    fn of(text: &str, event: &Id) -> Self {
+        if text.is_empty() {
+            return Self::None;
+        }
+        match Id::trace(text) {
+            Id::Bytes(bytes) if Id::Bytes(bytes) == *event => Self::Own,
+            other => Self::Other(other),
+        }
+    }
+
+    /// The text that it was made from.
+    pub(super) fn into_text(self, event: &Id) -> String {
+        match self {
+            Self::None => String::new(),
+            Self::Own => event.clone().into_trace(),
+            Self::Other(id) => id.into_trace(),
+        }
+    }
+}
+
+impl ToSql for Trace {
+    fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
+        match self {
+            Self::None => Ok(ToSqlOutput::Borrowed(ValueRef::Null)),
+            Self::Own => Ok(ToSqlOutput::Borrowed(ValueRef::Integer(0))),
+            Self::Other(id) => id.to_sql(),
+        }
+    }
+}
+
+impl FromSql for Trace {
+    fn column_result(value: ValueRef<'_>) -> FromSqlResult<Self> {
+        match value {
+            ValueRef::Null => Ok(Self::None),
+            ValueRef::Integer(0) => Ok(Self::Own),
+            _ => Id::column_result(value).map(Self::Other),
+        }
+    }
+}
+
 /// A body, compressed when that helps.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Body {
@@ -112,8 +172,15 @@ impl Body {
         if text.len() < COMPRESS_FROM {
             return Self::Plain(text);
         }
-        match zstd::bulk::compress(text.as_bytes(), LEVEL) {
-            Ok(packed) if packed.len() < text.len() => Self::Zstd(packed),
+        let packed = COMPRESSOR.with_borrow_mut(|kept| {
+            let compressor = match kept {
+                Some(compressor) => compressor,
+                None => kept.insert(Compressor::new(LEVEL).ok()?),
+            };
+            compressor.compress(text.as_bytes()).ok()
+        });
+        match packed {
+            Some(packed) if packed.len() < text.len() => Self::Zstd(packed),
             _ => Self::Plain(text),
         }
     }
@@ -193,7 +260,7 @@ pub(super) enum Content {
 #[derive(Debug, Clone)]
 pub(super) struct PackedRequest {
     pub(super) row: RequestRow,
-    pub(super) trace: Option<Id>,
+    pub(super) trace: Trace,
     pub(super) attempts: Option<String>,
     pub(super) labels: Option<String>,
     /// The counts of usage that have no column.
@@ -237,13 +304,14 @@ pub(super) fn pack(event: Event, now: Timestamp) -> Result<Packed> {
     if id.is_empty() {
         return Err(Error::invalid("an event has no id"));
     }
+    let (id, at) = (Id::event(id), arrival(time, now));
     Ok(Packed {
-        id: Id::event(id),
-        at: arrival(time, now),
+        at,
         content: match event {
-            Event::Request(row) => Content::Request(Box::new(pack_request(*row)?)),
+            Event::Request(row) => Content::Request(Box::new(pack_request(*row, &id)?)),
             Event::Audit(row) => Content::Audit(Box::new(pack_audit(*row)?)),
         },
+        id,
     })
 }
 
@@ -257,7 +325,7 @@ fn arrival(time: Timestamp, now: Timestamp) -> i64 {
     }
 }
 
-fn pack_request(mut row: RequestRow) -> Result<PackedRequest> {
+fn pack_request(mut row: RequestRow, id: &Id) -> Result<PackedRequest> {
     for name in [
         &mut row.project,
         &mut row.user,
@@ -280,7 +348,7 @@ fn pack_request(mut row: RequestRow) -> Result<PackedRequest> {
         cost.0 = cost.0.clamp(-MOST_COST, MOST_COST);
     }
     Ok(PackedRequest {
-        trace: (!row.trace_id.is_empty()).then(|| Id::trace(&row.trace_id)),
+        trace: Trace::of(&row.trace_id, id),
         attempts: pack_attempts(&row.attempts)?,
         labels: if row.labels.is_empty() {
             None
@@ -465,7 +533,7 @@ mod tests {
             model: "ü".repeat(400),
             ..RequestRow::default()
         };
-        let packed = pack_request(row).unwrap();
+        let packed = pack_request(row, &Id::event("x")).unwrap();
         assert_eq!((packed.row.duration_us, packed.row.model.len()), (MOST, NAME));
         assert!(pack(Event::Audit(Box::default()), now).is_err());
     }

@@ -15,7 +15,7 @@ use super::{
     day::{Day, time},
     files::{File, Files},
     names::{self, Texts},
-    pack::{Body, Id, Kind, outcome_number, outcome_of, unpack_attempts, unpack_usage},
+    pack::{Body, Id, Kind, Trace, outcome_number, outcome_of, unpack_attempts, unpack_usage},
     writer::indexed_day,
 };
 use crate::sqlite::{Error, Result};
@@ -27,6 +27,8 @@ const MOST: usize = 1_000;
 const REQUEST: &str = "seq, at, id, trace, project, user, key, model, provider, route, provider_model, dialect, \
     operation, stream, status, outcome, duration_us, first_token_us, input, output, cached_input, reasoning, cost, \
     error, attempts, labels, team, replica, usage";
+const BY_ID: &str = "id = ?1";
+const BY_TRACE: &str = "(trace = ?1 AND trace <> 0) OR (id = ?1 AND trace = 0)";
 const AUDIT: &str = "seq, at, id, user, verb, api_group, resource, subresource, project, name, resource_version, \
     detail";
 
@@ -269,13 +271,13 @@ pub(super) fn request(files: &Files, id: &str, damaged: &mut Vec<Day>) -> Kernel
         .flatten()
         .filter(|day| days.contains(day))
     {
-        if let Some(row) = request_of_day(files, day, "id", &event, damaged)? {
+        if let Some(row) = request_of_day(files, day, BY_ID, &event, damaged)? {
             return Ok(Some(row));
         }
     }
     let trace = Id::trace(id);
     for day in days.iter().rev() {
-        if let Some(row) = request_of_day(files, *day, "trace", &trace, damaged)? {
+        if let Some(row) = request_of_day(files, *day, BY_TRACE, &trace, damaged)? {
             return Ok(Some(row));
         }
     }
@@ -285,12 +287,11 @@ pub(super) fn request(files: &Files, id: &str, damaged: &mut Vec<Day>) -> Kernel
 fn request_of_day(
     files: &Files,
     day: Day,
-    column: &str,
+    condition: &str,
     id: &Id,
     damaged: &mut Vec<Day>,
 ) -> KernelResult<Option<RequestRow>> {
-    let sql =
-        format!("SELECT {REQUEST} FROM requests WHERE {column} = ?1 ORDER BY at DESC, seq DESC LIMIT 1");
+    let sql = format!("SELECT {REQUEST} FROM requests WHERE {condition} ORDER BY at DESC, seq DESC LIMIT 1");
     let read = files.read(File::Day(day), |connection| {
         let mut statement = connection.prepare_cached(&sql)?;
         let mut rows = statement.query([id])?;
@@ -337,12 +338,10 @@ fn read_request(row: &Row<'_>, texts: &mut Texts<'_>) -> Result<RequestRow> {
     let attempts: Option<String> = row.get("attempts")?;
     let labels: Option<String> = row.get("labels")?;
     let rest: Option<String> = row.get("usage")?;
+    let id: Id = row.get("id")?;
     Ok(RequestRow {
-        id: row.get::<_, Id>("id")?.into_event(),
-        trace_id: row
-            .get::<_, Option<Id>>("trace")?
-            .map(Id::into_trace)
-            .unwrap_or_default(),
+        trace_id: row.get::<_, Trace>("trace")?.into_text(&id),
+        id: id.into_event(),
         started: time(row.get("at")?),
         duration_us: count(row, "duration_us")?,
         first_token_us: row

@@ -46,7 +46,8 @@ ALTER TABLE wider RENAME TO rollups;
 ";
 
 /// A file per UTC day. Texts that repeat are numbers of `names`; `at` is in microseconds since 1970, `minute` in
-/// minutes. Bodies lie apart, so that lists read few pages; a body is TEXT as it came or a BLOB of zstd.
+/// minutes. Bodies lie apart, so that lists read few pages; a body is TEXT as it came or a BLOB of zstd. A `trace` of 0
+/// is the request's own id: random ids in an index cost a page of the log each, so most rows are not in that one.
 pub(super) const DAY: Layout = Layout {
     what: "a day of events",
     application_id: 0x5374_6564,
@@ -133,6 +134,10 @@ ALTER TABLE requests ADD COLUMN replica INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE requests ADD COLUMN usage TEXT;
 ",
         WIDER_ROLLUPS,
+        "
+DROP INDEX requests_trace;
+CREATE INDEX requests_trace ON requests (trace) WHERE trace <> 0;
+",
     ],
 };
 

@@ -8,7 +8,7 @@
 //! one transaction; then its file is removed. Whoever finds such a note trusts the sums and not the file.
 
 use std::{
-    collections::{BTreeMap, BTreeSet, HashMap},
+    collections::{BTreeMap, BTreeSet, HashMap, HashSet},
     sync::Arc,
 };
 
@@ -50,6 +50,9 @@ pub(super) struct Writer {
     files: Arc<Files>,
     open: BTreeMap<Day, DayFile>,
     ids: Connection,
+    /// The kinds of which the index of ids has any that are UUIDs. Usually there are none, for those of version 7 tell
+    /// their day, so that most events need no look into it.
+    indexed: HashSet<Kind>,
     usage: Connection,
     /// Days whose sums are in the file of past days.
     folded: BTreeSet<Day>,
@@ -71,6 +74,7 @@ impl Writer {
             files,
             open: BTreeMap::new(),
             ids,
+            indexed: HashSet::new(),
             usage,
             folded,
             retention_days: i64::from(retention_days.max(1)),
@@ -161,7 +165,8 @@ impl Writer {
     /// The day of an event; one that its id does not tell is noted.
     fn day_of<'a>(&mut self, event: &'a Packed, noted: &mut HashMap<(Kind, &'a Id), Day>) -> Result<Day> {
         let kind = event.kind();
-        if let Some(day) = indexed_day(&self.ids, kind, &event.id)? {
+        let may_be_indexed = matches!(event.id, Id::Text(_)) || self.indexed.contains(&kind);
+        if may_be_indexed && let Some(day) = indexed_day(&self.ids, kind, &event.id)? {
             return Ok(day);
         }
         let natural = Day::of(event.at);
@@ -190,6 +195,8 @@ impl Writer {
     }
 
     fn note(&mut self, noted: HashMap<(Kind, &Id), Day>) -> Result<()> {
+        let uuids = noted.keys().filter(|(_, id)| matches!(id, Id::Bytes(_)));
+        self.indexed.extend(uuids.map(|(kind, _)| *kind));
         let transaction = self
             .ids
             .transaction_with_behavior(TransactionBehavior::Immediate)?;
@@ -217,6 +224,7 @@ impl Writer {
             .ids
             .query_row("SELECT count(*) FROM built", [], |row| row.get(0))?;
         if built > 0 {
+            self.indexed = indexed_kinds(&self.ids)?;
             return Ok(());
         }
         let days: Vec<Day> = self.files.days().iter().copied().collect();
@@ -234,6 +242,7 @@ impl Writer {
         }
         transaction.execute("INSERT INTO built VALUES (1)", [])?;
         transaction.commit()?;
+        self.indexed = indexed_kinds(&self.ids)?;
         Ok(())
     }
 
@@ -393,6 +402,18 @@ pub(super) fn indexed_day(ids: &Connection, kind: Kind, id: &Id) -> Result<Optio
         .query_row(params![kind.number(), id], |row| row.get(0))
         .optional()?;
     Ok(day.map(Day::from_number))
+}
+
+/// The kinds of which the index of ids has any that are UUIDs, which come after all texts.
+fn indexed_kinds(ids: &Connection) -> Result<HashSet<Kind>> {
+    let mut statement = ids.prepare("SELECT 1 FROM ids WHERE kind = ?1 AND id >= x'' LIMIT 1")?;
+    let mut found = HashSet::new();
+    for kind in Kind::ALL {
+        if statement.exists([kind.number()])? {
+            found.insert(kind);
+        }
+    }
+    Ok(found)
 }
 
 /// The days whose sums are in the file of past days.

@@ -240,7 +240,7 @@ async fn a_day_of_a_newer_version_is_refused_in_one_sentence() {
     assert!(
         error
             .message()
-            .ends_with("2026-11-21.db has format 9, and this version of stead knows formats up to 3")
+            .ends_with("2026-11-21.db has format 9, and this version of stead knows formats up to 4")
     );
 }
 

@@ -50,6 +50,25 @@ async fn the_newest_request_of_a_trace_over_days_is_found() {
 }
 
 #[tokio::test]
+async fn a_request_that_began_its_trace_is_found_by_it_until_a_newer_one_is() {
+    let bench = Bench::new();
+    let first = row(1, 0);
+    let trace_id = first.id.replace('-', "");
+    let first = RequestRow {
+        trace_id: trace_id.clone(),
+        ..first
+    };
+    bench.append(std::slice::from_ref(&first)).await.unwrap();
+    assert_eq!(bench.store.request(&trace_id).await.unwrap(), Some(first));
+    let second = RequestRow {
+        trace_id: trace_id.clone(),
+        ..row(2, 10)
+    };
+    bench.append(std::slice::from_ref(&second)).await.unwrap();
+    assert_eq!(bench.store.request(&trace_id).await.unwrap(), Some(second));
+}
+
+#[tokio::test]
 async fn pages_over_days_hold_every_request_once_newest_first_even_at_the_same_time() {
     let bench = Bench::new();
     let mut rows: Vec<RequestRow> = (0..40).map(|n| row(n, -i64::from(n / 4) * DAY / 3)).collect();
