@@ -151,7 +151,7 @@ impl Sequence {
             input: self.prompt as u64,
             output: self.generated() as u64,
             cached_input: self.reused as u64,
-            reasoning: 0,
+            ..TokenUsage::default()
         };
         self.send(Ok(Generated::Finished { reason, usage }));
     }
