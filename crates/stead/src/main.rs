@@ -8,6 +8,10 @@ mod server;
 
 use std::process::ExitCode;
 
+/// A request makes and drops about a hundred small things; the system's allocator takes a tenth of its time for them.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> ExitCode {
     stead_cli::run(program, std::env::args_os().collect())
 }
