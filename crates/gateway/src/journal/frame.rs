@@ -57,17 +57,12 @@ pub(super) enum Decoded<'a> {
 }
 
 /// Puts a frame into the buffer, whose former content is dropped; `payload` writes the payload.
-pub(super) fn encode<E>(
-    buffer: &mut Vec<u8>,
-    kind: Kind,
-    id: Id,
-    payload: impl FnOnce(&mut Vec<u8>) -> Result<(), E>,
-) -> Result<(), E> {
+pub(super) fn encode(buffer: &mut Vec<u8>, kind: Kind, id: Id, payload: impl FnOnce(&mut Vec<u8>)) {
     buffer.clear();
     buffer.extend_from_slice(&[0; 8]);
     buffer.push(kind.byte());
     buffer.extend_from_slice(&id);
-    payload(buffer)?;
+    payload(buffer);
     let length = u32::try_from(buffer.len() - HEADER).unwrap_or(u32::MAX);
     let crc = crc32fast::hash(buffer.get(8..).unwrap_or_default());
     for (place, byte) in buffer
@@ -76,7 +71,6 @@ pub(super) fn encode<E>(
     {
         *place = byte;
     }
-    Ok(())
 }
 
 /// Reads the frame at the beginning of the bytes.

@@ -6,6 +6,7 @@
 //!
 //! *Invariant:* no request waits for a disk's flush or for the event store.
 
+mod codec;
 mod frame;
 mod position;
 mod recovery;

@@ -4,14 +4,12 @@ use std::{io, sync::Arc, time::Duration};
 
 use stead_kernel::{
     Error, Reason, Tasks,
-    ports::{
-        Events,
-        events::{Event, RequestRow},
-    },
+    ports::{Events, events::Event},
 };
 use tokio::time::Instant;
 
 use super::{
+    codec,
     frame::Kind,
     position::{self, Position},
     segment::{self, Reader},
@@ -153,7 +151,20 @@ impl Shipper {
 
     /// Ships a batch, however long the event store is down; `false` when shutdown ended the wait. A batch that is
     /// refused as invalid is halved until the row that cannot be stored stands alone; that row is left out.
-    async fn deliver(&mut self, batch: Batch) -> bool {
+    async fn deliver(&mut self, mut batch: Batch) -> bool {
+        let count = batch.rows.len();
+        let rows = std::mem::take(&mut batch.rows);
+        if rows.is_empty() || self.events.append(rows).await.is_ok() {
+            self.journal.shipped(count);
+            self.position = batch.after;
+            return true;
+        }
+        // The rows lie in the journal still, so that none is copied in case it has to be sent again.
+        match self.read().await {
+            Ok(again) => batch = again,
+            // The next step says so.
+            Err(_) => return true,
+        }
         let count = batch.rows.len();
         let mut waiting = vec![batch.rows];
         let mut pause = BACKOFF.0;
@@ -263,7 +274,7 @@ impl Batch {
             let settled = reader.next(|frame| {
                 let settled = frame.kind == Kind::Settlement;
                 *bytes += if settled { frame.payload.len() } else { 0 };
-                settled.then(|| serde_json::from_slice::<RequestRow>(frame.payload))
+                settled.then(|| codec::decode(frame.payload, &frame.id))
             })?;
             self.after = Position {
                 segment,

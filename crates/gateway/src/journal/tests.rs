@@ -93,10 +93,7 @@ proptest! {
         bit in 0_u32..8,
     ) {
         let mut bytes = Vec::new();
-        frame::encode::<()>(&mut bytes, Kind::Settlement, id, |buffer| {
-            buffer.extend_from_slice(&payload);
-            Ok(())
-        }).unwrap();
+        frame::encode(&mut bytes, Kind::Settlement, id, |buffer| buffer.extend_from_slice(&payload));
         let whole = matches!(frame::decode(&bytes), Decoded::Frame(frame, length)
             if frame.payload == payload && frame.id == id && length == bytes.len());
         prop_assert!(whole);
@@ -152,7 +149,7 @@ fn a_segment_that_is_cut_anywhere_keeps_every_whole_record_before_the_cut() {
 #[tokio::test]
 async fn settled_rows_are_shipped_once_and_their_segments_deleted() {
     let folder = folder();
-    let journal = Journal::open_with(folder.path(), segment::create, 1_000).unwrap();
+    let journal = Journal::open_with(folder.path(), segment::create, 300).unwrap();
     let events = Arc::new(MemoryEvents::default());
     let tasks = start(&journal, &events);
     for number in 1..=50 {
@@ -202,7 +199,7 @@ async fn what_a_killed_process_left_open_is_billed_as_reserved_and_marked() {
 #[tokio::test(start_paused = true)]
 async fn while_the_event_store_is_down_the_journal_grows_and_then_ships_everything() {
     let folder = folder();
-    let journal = Journal::open_with(folder.path(), segment::create, 500).unwrap();
+    let journal = Journal::open_with(folder.path(), segment::create, 150).unwrap();
     let events = Arc::new(Flaky::default());
     events.down.store(true, Ordering::SeqCst);
     let tasks = Tasks::new();

@@ -20,6 +20,7 @@ use tokio::sync::Notify;
 use uuid::Uuid;
 
 use super::{
+    codec,
     frame::{self, Id, Kind},
     position::{self, Position},
     recovery::{self, Unsettled},
@@ -174,7 +175,9 @@ impl Journal {
     fn interrupt(&self, unsettled: &[Unsettled]) {
         let mut count = 0;
         for Unsettled { id, segment, payload } in unsettled {
-            let Ok(row) = interrupted(payload) else { continue };
+            let Ok(row) = interrupted(payload, id) else {
+                continue;
+            };
             count += 1;
             // Its segment stays until this is written, in case the process is killed first.
             if let Some(segment) = self.state().segments.get_mut(segment) {
@@ -431,8 +434,8 @@ fn write_whole(mut file: &File, bytes: &[u8]) -> io::Result<()> {
 }
 
 /// The row that bills a reservation.
-fn interrupted(payload: &[u8]) -> serde_json::Result<RequestRow> {
-    let row: RequestRow = serde_json::from_slice(payload)?;
+fn interrupted(payload: &[u8], id: &Id) -> std::result::Result<RequestRow, codec::NoRow> {
+    let row = codec::decode(payload, id)?;
     Ok(RequestRow {
         outcome: Outcome::Interrupted,
         error: "the server stopped before the request ended".into(),
@@ -448,7 +451,7 @@ fn with_frame<T>(
     write: impl FnOnce(&[u8]) -> io::Result<T>,
 ) -> io::Result<T> {
     BUFFER.with_borrow_mut(|buffer| {
-        frame::encode(buffer, kind, id, |buffer| serde_json::to_writer(buffer, row))?;
+        frame::encode(buffer, kind, id, |payload| codec::encode(payload, &id, row));
         let written = write(buffer);
         // One huge body must not stay in memory for ever.
         if buffer.capacity() > 1 << 20 {
