@@ -11,22 +11,78 @@ use stead_dialects::{
 
 /// Names that the three dialects read, so that values of the wrong kind reach every reader.
 const NAMES: [&str; 40] = [
-    "delta", "content", "contentBlockIndex", "start", "toolUse", "toolUseId", "name", "input", "text", "image", "format",
-    "source", "bytes", "reasoningContent", "signature", "redactedContent", "citation", "stopReason", "usage",
-    "inputTokens", "outputTokens", "type", "message", "tool_calls", "function", "arguments", "id", "index",
-    "tool_plan", "citations", "sources", "finish_reason", "choices", "thinking", "logprobs", "role", "output",
-    "prompt_tokens", "billed_units", "error",
+    "delta",
+    "content",
+    "contentBlockIndex",
+    "start",
+    "toolUse",
+    "toolUseId",
+    "name",
+    "input",
+    "text",
+    "image",
+    "format",
+    "source",
+    "bytes",
+    "reasoningContent",
+    "signature",
+    "redactedContent",
+    "citation",
+    "stopReason",
+    "usage",
+    "inputTokens",
+    "outputTokens",
+    "type",
+    "message",
+    "tool_calls",
+    "function",
+    "arguments",
+    "id",
+    "index",
+    "tool_plan",
+    "citations",
+    "sources",
+    "finish_reason",
+    "choices",
+    "thinking",
+    "logprobs",
+    "role",
+    "output",
+    "prompt_tokens",
+    "billed_units",
+    "error",
 ];
 
 const WORDS: [&str; 18] = [
-    "text", "thinking", "reference", "content-start", "content-delta", "tool-call-start", "tool-call-delta",
-    "tool-call-end", "tool-plan-delta", "citation-start", "message-start", "message-end", "stop", "error", "ERROR",
-    "tool_use", "end_turn", "AA==",
+    "text",
+    "thinking",
+    "reference",
+    "content-start",
+    "content-delta",
+    "tool-call-start",
+    "tool-call-delta",
+    "tool-call-end",
+    "tool-plan-delta",
+    "citation-start",
+    "message-start",
+    "message-end",
+    "stop",
+    "error",
+    "ERROR",
+    "tool_use",
+    "end_turn",
+    "AA==",
 ];
 
 const EVENTS: [&str; 8] = [
-    "messageStart", "contentBlockStart", "contentBlockDelta", "contentBlockStop", "messageStop", "metadata",
-    "validationException", "unknown",
+    "messageStart",
+    "contentBlockStart",
+    "contentBlockDelta",
+    "contentBlockStop",
+    "messageStop",
+    "metadata",
+    "validationException",
+    "unknown",
 ];
 
 fn value() -> impl Strategy<Value = Value> {
@@ -42,7 +98,10 @@ fn value() -> impl Strategy<Value = Value> {
         prop_oneof![
             prop::collection::vec(inner.clone(), 0..4).prop_map(Value::Array),
             prop::collection::vec((select(&NAMES[..]), inner), 0..5).prop_map(|members| {
-                members.into_iter().map(|(name, value)| (name.to_owned(), value)).collect::<Value>()
+                members
+                    .into_iter()
+                    .map(|(name, value)| (name.to_owned(), value))
+                    .collect::<Value>()
             }),
         ]
     })
@@ -59,14 +118,26 @@ fn read(wire: Wire, bytes: &[u8], size: usize) {
     let closed = decoder.close(&mut events);
     let is_last = |event: &Event| matches!(event, Event::End | Event::Error(_));
     let ends = events.iter().filter(|event| is_last(event)).count();
-    assert!(ends <= 1 && (ends == 0 || is_last(&events[events.len() - 1])), "{events:?}");
+    assert!(
+        ends <= 1 && (ends == 0 || is_last(&events[events.len() - 1])),
+        "{events:?}"
+    );
     assert_eq!(closed.is_ok(), ends == 1, "{events:?}");
-    let starts = events.iter().filter(|event| matches!(event, Event::Start { .. })).count();
-    assert!(starts <= 1 && (starts == 0 || matches!(events[0], Event::Start { .. })), "{events:?}");
+    let starts = events
+        .iter()
+        .filter(|event| matches!(event, Event::Start { .. }))
+        .count();
+    assert!(
+        starts <= 1 && (starts == 0 || matches!(events[0], Event::Start { .. })),
+        "{events:?}"
+    );
 }
 
 fn sse(events: &[Value]) -> Vec<u8> {
-    events.iter().flat_map(|event| format!("data: {event}\n\n").into_bytes()).collect()
+    events
+        .iter()
+        .flat_map(|event| format!("data: {event}\n\n").into_bytes())
+        .collect()
 }
 
 proptest! {

@@ -37,6 +37,7 @@ fn rows() -> Vec<RequestRow> {
             output: 3,
             cached_input: 4,
             reasoning: 0,
+            ..TokenUsage::default()
         },
         cost: Some(NanoUsd(2_500)),
         attempts: vec![
