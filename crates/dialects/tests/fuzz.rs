@@ -110,8 +110,14 @@ fn any_json() -> impl Strategy<Value = Value> {
 /// Reads a body in every client's dialect, writes what was read in every provider's, and streams in every client's.
 fn everywhere(body: &Value, events: &[Value]) {
     let bytes = body.to_string().into_bytes();
-    let lines: String = events.iter().map(|event| format!("data: {event}\n\n")).collect();
-    let documents: String = events.iter().map(|event| format!("{event}\n")).collect();
+    let framed = |before: &str, after: &str| -> String {
+        let frames: Vec<String> = events
+            .iter()
+            .map(|event| format!("{before}{event}{after}"))
+            .collect();
+        frames.concat()
+    };
+    let (lines, documents) = (framed("data: ", "\n\n"), framed("", "\n"));
     for wire in WIRES {
         if let Some(dialect) = client(wire) {
             let head = Head {

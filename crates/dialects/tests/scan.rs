@@ -288,8 +288,9 @@ proptest! {
             let parsed = serde_json::from_slice::<serde::de::IgnoredAny>(&body);
             prop_assert!(parsed.is_ok(), "{}", String::from_utf8_lossy(&body));
         } else if let Ok(Value::Object(parsed)) = serde_json::from_slice(&body) {
-            // Refused for its fields, not for its form.
-            prop_assert!(parsed.get("model").and_then(Value::as_str).is_none_or(str::is_empty));
+            // Refused for its fields, not for its form; `x` may have become `n`.
+            let has_model = parsed.get("model").and_then(Value::as_str).is_some_and(|model| !model.is_empty());
+            prop_assert!(!has_model || parsed.contains_key("n"));
         }
     }
 

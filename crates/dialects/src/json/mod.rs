@@ -308,10 +308,12 @@ mod tests {
         );
     }
 
+    type Complaint = fn(&Json<'_>) -> Result<(), Fault>;
+
     #[test]
     fn a_complaint_names_its_field() {
         let body = br#"{"messages":[{"role":"user"},{"role":5,"parts":[{"x.y":[]}]}]}"#;
-        let cases: [(fn(&Json<'_>) -> Result<(), Fault>, &str); 4] = [
+        let cases: [(Complaint, &str); 4] = [
             (
                 |root| root.list_of("messages")?[1].text_of("role").map(|_| ()),
                 "messages[1].role: must be a text",

@@ -41,7 +41,7 @@ pub(super) fn body(error: &ErrorBody, out: &mut Vec<u8>) {
 }
 
 /// Reads an error's body. Others than OpenAI write `{"error": "text"}`, `{"message", "type", "code"}` without anything
-/// around it (vLLM before 0.10) or `{"detail": …}` (FastAPI).
+/// around it (vLLM before 0.10) or `{"detail": …}` (`FastAPI`).
 pub(super) fn read(status: u16, body: &[u8]) -> ErrorBody {
     let parsed = serde_json::from_slice::<Json<'_>>(body).ok();
     // Google's endpoint puts a list around it.

@@ -150,27 +150,25 @@ pub(super) fn media(content: &Content) -> String {
 /// A source on the web as `web_search_result_location`, another as `char_location`.
 pub(super) fn citation(mut object: Object<'_>, citation: &Citation) {
     let quote = citation.quote.as_deref().unwrap_or_default();
-    match &citation.url {
-        Some(url) => {
-            object
-                .text("type", "web_search_result_location")
-                .text("url", url)
-                .text("encrypted_index", "");
-            match &citation.title {
-                Some(title) => object.text("title", title),
-                None => object.null("title"),
-            };
-        }
-        None => {
-            object.text("type", "char_location").count("document_index", 0);
-            match &citation.title {
-                Some(title) => object.text("document_title", title),
-                None => object.null("document_title"),
-            };
-            object.count("start_char_index", 0).count("end_char_index", 0);
-        }
+    if let Some(url) = &citation.url {
+        object
+            .text("type", "web_search_result_location")
+            .text("url", url)
+            .text("encrypted_index", "");
+        title(&mut object, "title", citation);
+    } else {
+        object.text("type", "char_location").count("document_index", 0);
+        title(&mut object, "document_title", citation);
+        object.count("start_char_index", 0).count("end_char_index", 0);
     }
     object.text("cited_text", quote);
+}
+
+fn title(object: &mut Object<'_>, key: &'static str, citation: &Citation) {
+    match &citation.title {
+        Some(title) => object.text(key, title),
+        None => object.null(key),
+    };
 }
 
 /// Tokens read from and written to a cache are counted apart from `input_tokens`.

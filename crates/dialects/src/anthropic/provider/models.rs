@@ -113,7 +113,9 @@ fn note_unknown(request: &Request, notes: &mut Vec<String>) {
         ),
         (
             "repetition_penalty",
-            given.repetition_penalty.is_some_and(|penalty| penalty != 1.0),
+            given
+                .repetition_penalty
+                .is_some_and(|penalty| (penalty - 1.0).abs() > f64::EPSILON),
             "has no penalties",
         ),
         ("min_p", is_set(given.min_p), "has no such parameter"),

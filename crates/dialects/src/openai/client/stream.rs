@@ -170,7 +170,7 @@ impl Chunks {
             Content::Image { source, .. } => {
                 if let Some(url) = source.to_url() {
                     self.list(choice, "images", out, |mut list| {
-                        answer::image(list.object(), &url)
+                        answer::image(list.object(), &url);
                     });
                 }
             }

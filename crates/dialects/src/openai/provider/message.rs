@@ -288,7 +288,7 @@ fn tool_call(mut object: Object<'_>, call: &Content) {
 fn part(list: &mut List<'_>, part: &Part, flavor: &Flavor, param: &str) -> Result<(), TranslateError> {
     let mut object = list.object();
     match &part.content {
-        Content::Text { text, .. } => {
+        Content::Text { text, .. } | Content::Refusal(text) => {
             object.text("type", "text").text("text", text);
         }
         Content::Image { source, detail } => {
@@ -321,7 +321,7 @@ fn part(list: &mut List<'_>, part: &Part, flavor: &Flavor, param: &str) -> Resul
                 .text_if("detail", detail.as_deref());
         }
         Content::Document { source, name, .. } => {
-            document(&mut object, source, name.as_deref(), flavor, param)?
+            document(&mut object, source, name.as_deref(), flavor, param)?;
         }
         Content::Audio { source, .. } => audio(&mut object, source, flavor, param)?,
         Content::Video { source } => match source.to_url().filter(|_| flavor.has(Feature::MoreMedia)) {
@@ -333,9 +333,6 @@ fn part(list: &mut List<'_>, part: &Part, flavor: &Flavor, param: &str) -> Resul
             }
             None => return refuse(param, format!("{} takes no video", flavor.vendor)),
         },
-        Content::Refusal(text) => {
-            object.text("type", "text").text("text", text);
-        }
         Content::ToolCall { .. }
         | Content::ToolResult { .. }
         | Content::Reasoning { .. }
