@@ -21,6 +21,7 @@ mod mistral;
 pub mod ollama;
 pub mod openai;
 pub mod rerank;
+pub mod responses;
 pub mod scan;
 pub mod sse;
 mod usage;
@@ -34,7 +35,7 @@ pub fn client(wire: Wire) -> Option<&'static dyn ClientDialect> {
     match wire {
         Wire::OpenAi => Some(&openai::Client),
         Wire::Gemini => Some(&gemini::EVENTS),
-        Wire::Responses => None,
+        Wire::Responses => Some(&responses::Client),
         Wire::Anthropic => Some(&anthropic::Client),
         Wire::Ollama => Some(&ollama::CHAT),
         Wire::OllamaGenerate => Some(&ollama::GENERATE),
@@ -47,12 +48,11 @@ pub fn provider(wire: Wire) -> Option<&'static dyn ProviderDialect> {
     match wire {
         Wire::OpenAi => Some(&openai::Provider),
         Wire::Gemini => Some(&gemini::EVENTS),
-        Wire::Responses => None,
         Wire::Anthropic => Some(&anthropic::Provider),
         Wire::Ollama => Some(&ollama::CHAT),
         Wire::Bedrock => Some(&bedrock::Bedrock),
         Wire::Cohere => Some(&cohere::Cohere),
         Wire::Mistral => Some(&mistral::Mistral),
-        Wire::OllamaGenerate => None,
+        Wire::Responses | Wire::OllamaGenerate => None,
     }
 }

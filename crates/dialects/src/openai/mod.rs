@@ -14,3 +14,7 @@ mod reasoning;
 pub use build::{Answer, Model, error, error_type, models, usage};
 pub use client::OpenAi as Client;
 pub use provider::OpenAi as Provider;
+
+pub(crate) use client::{
+    extra_content as tool_extra_content, signature as tool_signature, token_list as write_logprobs,
+};

@@ -130,7 +130,7 @@ fn tool_call(mut object: Object<'_>, content: &Content) {
 }
 
 /// Where Google's OpenAI-compatible endpoint has the signature of a call.
-pub(super) fn extra_content(mut object: Object<'_>, signature: &str) {
+pub(crate) fn extra_content(mut object: Object<'_>, signature: &str) {
     let bare = crate::chat::Vendor::Gemini.show(signature);
     object.object("google").text("thought_signature", bare);
 }
@@ -203,24 +203,30 @@ pub(super) fn audio(mut object: Object<'_>, data: &str, transcript: Option<&str>
 
 /// `{"content": […], "refusal": null}`.
 pub(super) fn logprobs(mut object: Object<'_>, tokens: &[TokenLogprob]) {
-    token_list(object.list("content"), tokens, true);
+    token_list(object.list("content"), tokens);
     object.null("refusal");
 }
 
-fn token_list(mut list: List<'_>, tokens: &[TokenLogprob], with_top: bool) {
-    for token in tokens {
+/// `[{"token", "logprob", "bytes", "top_logprobs"}]`.
+pub(crate) fn token_list(mut list: List<'_>, tokens: &[TokenLogprob]) {
+    for each in tokens {
         let mut object = list.object();
-        object
-            .text("token", &token.token)
-            .value("logprob", &token.logprob);
-        match &token.bytes {
-            Some(bytes) => object.value("bytes", bytes),
-            None => object.null("bytes"),
-        };
-        if with_top {
-            token_list(object.list("top_logprobs"), &token.top, false);
+        token(&mut object, each);
+        let mut top = object.list("top_logprobs");
+        for each in &each.top {
+            token(&mut top.object(), each);
         }
     }
+}
+
+fn token(object: &mut Object<'_>, token: &TokenLogprob) {
+    object
+        .text("token", &token.token)
+        .value("logprob", &token.logprob);
+    match &token.bytes {
+        Some(bytes) => object.value("bytes", bytes),
+        None => object.null("bytes"),
+    };
 }
 
 /// A `usage` object.

@@ -133,7 +133,7 @@ fn tool_call(call: &Json<'_>) -> Result<Part, Fault> {
 }
 
 /// Where Google's OpenAI-compatible endpoint has the signature of a call.
-pub(in crate::openai) fn signature(call: &Json<'_>) -> Option<String> {
+pub(crate) fn signature(call: &Json<'_>) -> Option<String> {
     let google = call.get("extra_content")?.get("google")?;
     Some(Vendor::Gemini.mark(google.str_of("thought_signature")?))
 }

@@ -11,7 +11,9 @@ use crate::{
     json::read,
 };
 
-pub(super) use message::{citation, signature};
+pub(crate) use answer::{extra_content, token_list};
+pub(super) use message::citation;
+pub(crate) use message::signature;
 
 /// Chat completions, as clients speak them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
