@@ -17,6 +17,7 @@ mod fields;
 pub mod flavors;
 pub mod gemini;
 mod json;
+mod lines;
 mod mistral;
 pub mod ollama;
 pub mod openai;

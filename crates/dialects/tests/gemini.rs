@@ -211,6 +211,43 @@ fn what_sdks_shorten_is_read_too() {
 }
 
 #[test]
+fn chunks_that_an_sdk_keeps_as_contents_are_one_message() {
+    let part = |part: Value| json!({"role": "model", "parts": [part]});
+    let body = json!({"contents": [
+        {"role": "user", "parts": [{"text": "x"}]},
+        part(json!({"text": "Let me ", "thought": true})),
+        part(json!({"text": "think.", "thought": true})),
+        // What another vendor signed, as this dialect shows it.
+        part(json!({"text": "", "thought": true, "thoughtSignature": "YW50aHJvcGljOllRKy89PQ=="})),
+        part(json!({"text": "It "})),
+        part(json!({"text": "is."})),
+        part(json!({"text": "", "thoughtSignature": "Yg=="})),
+        {"role": "user", "parts": [{"fileData": {"fileUri": "https://youtu.be/x"}, "videoMetadata": {"fps": 1}}]}
+    ]});
+    let request = read(&body).expect("well-formed");
+    let reasoning = |text: &str, signature: &str| {
+        Part::new(Content::Reasoning {
+            text: text.to_owned(),
+            signature: Some(signature.to_owned()),
+        })
+    };
+    assert_eq!(
+        request.messages[1],
+        assistant(vec![
+            reasoning("Let me think.", "anthropic:YQ+/=="),
+            Part::text("It is."),
+            reasoning("", "gemini:text.Yg=="),
+        ])
+    );
+    let (sent, notes) = sent_to(&request, "gemini-2.5-pro");
+    assert_eq!(
+        sent["contents"][2]["parts"][0]["videoMetadata"],
+        json!({"fps": 1})
+    );
+    assert_eq!(notes.len(), 1, "{notes:?}");
+}
+
+#[test]
 fn openapi_schemas_become_json_schema() {
     let schema = json!({"type": "OBJECT", "properties": {"a": {"type": "STRING", "nullable": true}}});
     let wanted = json!({"type": "object", "properties": {"a": {"type": ["string", "null"]}}});
@@ -758,7 +795,9 @@ fn a_stream_that_fails_ends_with_an_error_of_the_dialect() {
     };
     let text = |dialect: &dyn ClientDialect, events: &[Event]| {
         let (mut stream, mut out) = (dialect.stream(view()), Vec::new());
-        events.iter().for_each(|event| stream.event(event, &mut out));
+        for event in events {
+            stream.event(event, &mut out);
+        }
         stream.fail(&error, &mut out);
         String::from_utf8(out).expect("UTF-8")
     };
@@ -958,7 +997,9 @@ fn swallow(bytes: &[u8]) {
         let _ = decoder.close(&mut events);
     }
     let (mut encoder, mut out) = (dialect().stream(view()), Vec::new());
-    events.iter().for_each(|event| encoder.event(event, &mut out));
+    for event in &events {
+        encoder.event(event, &mut out);
+    }
     encoder.end(&mut out);
 }
 

@@ -579,7 +579,9 @@ fn swallow(bytes: &[u8]) {
         let _ = decoder.close(&mut events);
     }
     let (mut encoder, mut out) = (dialect(Wire::Ollama).stream(view(Request::default())), Vec::new());
-    events.iter().for_each(|event| encoder.event(event, &mut out));
+    for event in &events {
+        encoder.event(event, &mut out);
+    }
     encoder.end(&mut out);
 }
 

@@ -16,6 +16,7 @@ use super::{
 use crate::{
     Usage,
     chat::{Citation, Content, Delta, Encoder, ErrorBody, Event, Framing, Part, Stop, TokenLogprob, View},
+    lines,
 };
 
 /// Writes a stream.
@@ -98,15 +99,15 @@ impl StreamWriter {
         match self.framing {
             Framing::Events => {
                 out.extend_from_slice(b"data: ");
-                out.extend_from_slice(chunk.to_string().as_bytes());
+                lines::write(chunk, out);
                 out.extend_from_slice(b"\n\n");
             }
             Framing::Array => {
                 out.extend_from_slice(if is_first { b"[" } else { b",\r\n" });
-                out.extend_from_slice(chunk.to_string().as_bytes());
+                lines::write(chunk, out);
             }
             Framing::Lines => {
-                out.extend_from_slice(chunk.to_string().as_bytes());
+                lines::write(chunk, out);
                 out.push(b'\n');
             }
         }

@@ -42,6 +42,7 @@ use crate::chat::{
 pub use error::retry_delay;
 pub use listing::{Listed, count_tokens_answer, model, models};
 pub use reader::count_tokens_request;
+pub use signature::holds_foreign_signatures;
 pub use writer::model_path;
 
 /// The dialect; it differs by how streams are framed.

@@ -3,9 +3,9 @@
 
 use serde_json::Value;
 
-use super::{part_reader::PartReader, reader_config, reader_tools};
+use super::{part_reader::PartReader, reader_config, reader_tools, signature};
 use crate::{
-    chat::{Extra, Head, Message, Part, Request, Role, TranslateError, Wire, refuse},
+    chat::{Content, Extra, Head, Message, Part, Request, Role, TranslateError, Wire, refuse},
     fields::{Fields, camel},
 };
 
@@ -66,18 +66,78 @@ fn from_value(body: &Value, head: Head<'_>, path: &str) -> Result<Request, Trans
         let system = system_instruction(system, fields.param("systemInstruction"))?;
         request.messages.push(system);
     }
-    let mut reader = PartReader::default();
-    for content in fields.objects("contents")? {
-        let message = message(&content, &mut reader)?;
-        request.messages.push(message);
-    }
-    request.extra = reader.extra;
+    conversation(&fields, &mut request)?;
     if let Some(config) = fields.object("generationConfig")? {
         reader_config::read(&config, &mut request)?;
     }
     reader_tools::read(&fields, &mut request)?;
     keep(&fields, &KNOWN, &mut request.extra);
     Ok(request)
+}
+
+/// Reads `contents`. SDKs keep each chunk of a streamed answer as a content of its own; they are one message.
+fn conversation(body: &Fields<'_>, request: &mut Request) -> Result<(), TranslateError> {
+    let mut reader = PartReader::default();
+    let first = request.messages.len();
+    for content in body.objects("contents")? {
+        let known = reader.extra.len();
+        let message = message(&content, &mut reader)?;
+        let last = request
+            .messages
+            .get_mut(first..)
+            .and_then(<[Message]>::last_mut)
+            .filter(|last| last.role == Role::Assistant && message.role == Role::Assistant);
+        let place = match last {
+            Some(last) => {
+                join(last, message.parts);
+                // Its parts have other places now.
+                "contents".to_owned()
+            }
+            None => {
+                request.messages.push(message);
+                format!("contents[{}]", request.messages.len() - first - 1)
+            }
+        };
+        for extra in reader.extra.iter_mut().skip(known) {
+            if let Some(name) = extra.name.strip_prefix(content.path()) {
+                extra.name = format!("{place}{name}");
+            }
+        }
+    }
+    request.extra = reader.extra;
+    Ok(())
+}
+
+/// Adds the next chunk of an answer: a text or thought goes on where the one before it has no signature.
+fn join(message: &mut Message, parts: Vec<Part>) {
+    for (index, part) in parts.into_iter().enumerate() {
+        let last = message.parts.last_mut().map(|last| &mut last.content);
+        match (last, part.content) {
+            (
+                Some(Content::Reasoning {
+                    text,
+                    signature: signature @ None,
+                }),
+                Content::Reasoning {
+                    text: more,
+                    signature: given,
+                },
+            ) if index == 0 && !is_of_text(given.as_deref()) => {
+                text.push_str(&more);
+                *signature = given;
+            }
+            (Some(Content::Text { text, .. }), Content::Text { text: more, .. }) if index == 0 => {
+                text.push_str(&more);
+            }
+            (_, content) => message.parts.push(Part::new(content)),
+        }
+    }
+}
+
+fn is_of_text(signature: Option<&str>) -> bool {
+    signature
+        .and_then(signature::own)
+        .is_some_and(|own| own.is_of_text)
 }
 
 /// Keeps members that the form has no place for.

@@ -98,6 +98,16 @@ pub(super) fn show(marked: &str) -> Own {
     })
 }
 
+/// Whether a client's body seems to hold tokens of other vendors, which Gemini would refuse: such a body must be
+/// translated even when it goes to Gemini. It looks at how texts begin, so it may be wrong, but never misses one.
+pub fn holds_foreign_signatures(body: &[u8]) -> bool {
+    /// Base64 of each mark, as far as it does not depend on what follows.
+    const MARKS: [&[u8]; 3] = [b"\"YW50aHJvcGljO", b"\"b3BlbmFpO", b"\"cmVkYWN0ZWQ6"];
+    MARKS
+        .iter()
+        .any(|mark| memchr::memmem::find(body, mark).is_some())
+}
+
 /// Marked redacted reasoning as Gemini's clients see it.
 pub(super) fn show_redacted(marked: &str) -> String {
     ENGINE.encode(format!("{REDACTED}{marked}"))
@@ -105,7 +115,8 @@ pub(super) fn show_redacted(marked: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::{Signature, read, show, show_redacted, standard};
+    use super::{Signature, holds_foreign_signatures, read, show, show_redacted, standard};
+    use crate::chat::Vendor;
 
     #[test]
     fn signatures_survive_clients_that_encode_bytes_again() {
@@ -132,5 +143,25 @@ mod tests {
             Signature::Token("gemini:not base64!".to_owned())
         );
         assert_eq!(standard("_-8"), "/+8=");
+    }
+
+    #[test]
+    fn bodies_with_tokens_of_other_vendors_are_told_apart() {
+        let body = |shown: &str| format!("{{\"thoughtSignature\": \"{shown}\"}}").into_bytes();
+        for vendor in Vendor::ALL {
+            for token in ["", "a", "ab", "\u{ff}\u{ff}\u{ff}"] {
+                let marked = vendor.mark(token);
+                let is_foreign = vendor != Vendor::Gemini;
+                assert_eq!(
+                    holds_foreign_signatures(&body(&show(&marked).token)),
+                    is_foreign,
+                    "{marked}"
+                );
+                assert!(
+                    holds_foreign_signatures(&body(&show_redacted(&marked))),
+                    "{marked}"
+                );
+            }
+        }
     }
 }

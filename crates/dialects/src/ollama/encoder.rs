@@ -16,6 +16,7 @@ use super::{
 use crate::{
     Usage,
     chat::{Content, Delta, Encoder, ErrorBody, Event, Part, Stop, TokenLogprob, View},
+    lines,
 };
 
 /// Writes a stream.
@@ -143,6 +144,6 @@ impl Encoder for StreamWriter {
 }
 
 fn write(line: &Value, out: &mut Vec<u8>) {
-    out.extend_from_slice(line.to_string().as_bytes());
+    lines::write(line, out);
     out.push(b'\n');
 }
