@@ -56,7 +56,7 @@ pub fn error_of(name: Option<&str>, status: u16, body: &[u8]) -> ErrorBody {
         .or_else(|| text(["__type", "code"]))
         .map(short)
         .unwrap_or_default();
-    let message = text(["message", "Message"]).filter(|message| !message.is_empty());
+    let message = text(["message", "Message"]);
     named(name, Some(status), message)
 }
 
@@ -73,6 +73,7 @@ pub(super) fn named(name: &str, status: Option<u16>, message: Option<&str>) -> E
         .find(|(known, ..)| known.eq_ignore_ascii_case(name));
     let status = status.or(known.map(|(_, status, _)| *status)).unwrap_or(500);
     let kind = known.map_or(ErrorKind::of_status(status), |(.., kind)| *kind);
+    let message = message.filter(|message| !message.is_empty());
     let lower = message.unwrap_or_default().to_ascii_lowercase();
     let is_long = kind == ErrorKind::Invalid && TOO_LONG.iter().any(|mark| lower.contains(mark));
     let kind = if is_long { ErrorKind::ContextLength } else { kind };

@@ -159,29 +159,17 @@ impl Writer<'_> {
                 if detail.as_deref().is_some_and(|detail| detail != "auto") {
                     self.note_once("the detail of images was left out: Bedrock's Converse API has none");
                 }
-                self.media(param, Kind::Image, source)?
+                media(param, Kind::Image, source)?
             }
             Content::Document { .. } => self.document(param, content)?,
-            Content::Audio { source, .. } => self.media(param, Kind::Audio, source)?,
-            Content::Video { source } => self.media(param, Kind::Video, source)?,
+            Content::Audio { source, .. } => media(param, Kind::Audio, source)?,
+            Content::Video { source } => media(param, Kind::Video, source)?,
             Content::ToolCall { .. }
             | Content::ToolResult { .. }
             | Content::Reasoning { .. }
             | Content::RedactedReasoning { .. } => return refuse(param, "has no place here"),
         };
         Ok(Some(block))
-    }
-
-    #[allow(clippy::unused_self, reason = "the same form as its neighbours")]
-    fn media(&self, param: &str, kind: Kind, source: &Source) -> Result<Value, TranslateError> {
-        let (format, source) = media::source(param, kind, source, None)?;
-        let name = match kind {
-            Kind::Image => "image",
-            Kind::Document => "document",
-            Kind::Audio => "audio",
-            Kind::Video => "video",
-        };
-        Ok(json!({name: {"format": format, "source": source}}))
     }
 
     fn document(&mut self, param: &str, content: &Content) -> Result<Value, TranslateError> {
@@ -364,6 +352,17 @@ impl Writer<'_> {
             .collect();
         Ok(self.out)
     }
+}
+
+fn media(param: &str, kind: Kind, source: &Source) -> Result<Value, TranslateError> {
+    let (format, source) = media::source(param, kind, source, None)?;
+    let name = match kind {
+        Kind::Image => "image",
+        Kind::Document => "document",
+        Kind::Audio => "audio",
+        Kind::Video => "video",
+    };
+    Ok(json!({name: {"format": format, "source": source}}))
 }
 
 /// Converse refuses texts of white space.

@@ -90,6 +90,35 @@ impl Version {
     }
 }
 
+/// Which sampling parameters a model takes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Accepts {
+    Everything,
+    /// Temperature or `top_p`.
+    One,
+    /// While it thinks: `top_p` of 0.95 and more.
+    Thinking,
+    Nothing,
+}
+
+/// By Anthropic's migration guides and "Extended thinking": from 4.7 on (of Haiku: from 4.6 on), sampling parameters are
+/// refused; from 4.1 on, temperature and `top_p` exclude each other; thinking goes with neither temperature nor `top_k`.
+pub(super) fn accepts(model: &str, family: Family, thinks: bool) -> Accepts {
+    let Family::Claude(version) = family else {
+        return Accepts::Everything;
+    };
+    let last = Version {
+        major: 4,
+        minor: if model.contains("haiku") { 5 } else { 6 },
+    };
+    match version {
+        version if version > last => Accepts::Nothing,
+        _ if thinks => Accepts::Thinking,
+        version if version >= (Version { major: 4, minor: 1 }) => Accepts::One,
+        _ => Accepts::Everything,
+    }
+}
+
 /// What is written into a request beyond `inferenceConfig`.
 #[derive(Debug, Default)]
 pub(super) struct Additional {
@@ -97,7 +126,7 @@ pub(super) struct Additional {
     pub(super) fields: Map<String, Value>,
     /// `outputConfig.effort`.
     pub(super) effort: Option<&'static str>,
-    /// Whether Claude thinks, which then takes neither temperature nor a required tool.
+    /// Whether Claude thinks, which then takes no required tool.
     pub(super) claude_thinks: bool,
 }
 
@@ -310,6 +339,31 @@ mod tests {
         let mut notes = Vec::new();
         let out = additional(&request, Family::of(model), &mut notes);
         (Value::Object(out.fields), out.effort, notes.len())
+    }
+
+    #[test]
+    fn which_sampling_parameters_claude_takes_follows_from_its_version() {
+        let cases = [
+            (
+                "anthropic.claude-3-5-sonnet-20240620-v1:0",
+                false,
+                Accepts::Everything,
+            ),
+            (
+                "anthropic.claude-3-7-sonnet-20250219-v1:0",
+                true,
+                Accepts::Thinking,
+            ),
+            ("anthropic.claude-opus-4-1-20250805-v1:0", false, Accepts::One),
+            ("anthropic.claude-opus-4-6-v1", false, Accepts::One),
+            ("anthropic.claude-haiku-4-6-v1", false, Accepts::Nothing),
+            ("anthropic.claude-opus-4-7-v1", true, Accepts::Nothing),
+            ("anthropic.claude-next", false, Accepts::Nothing),
+            ("amazon.nova-pro-v1:0", true, Accepts::Everything),
+        ];
+        for (model, thinks, wanted) in cases {
+            assert_eq!(accepts(model, Family::of(model), thinks), wanted, "{model}");
+        }
     }
 
     #[test]

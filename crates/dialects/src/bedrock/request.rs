@@ -4,7 +4,7 @@ use serde_json::{Map, Value, json};
 
 use super::{
     NAME, messages,
-    model::{self, Additional, Family},
+    model::{self, Accepts, Additional, Family},
     sigv4::encode,
     tools,
 };
@@ -46,7 +46,12 @@ pub(super) fn write(request: &Request, target: Target<'_>) -> Result<Sent, Trans
         }
         body.insert("toolConfig".to_owned(), config);
     }
-    let inference = inference(request, &additional, &mut notes);
+    let accepts = model::accepts(target.model, family, additional.claude_thinks);
+    if matches!(accepts, Accepts::Thinking | Accepts::Nothing) && additional.fields.remove("top_k").is_some()
+    {
+        notes.push(left_out("top_k"));
+    }
+    let inference = inference(request, accepts, &mut notes);
     if !inference.is_empty() {
         body.insert("inferenceConfig".to_owned(), Value::Object(inference));
     }
@@ -78,7 +83,7 @@ fn has_forced_tool(config: &Value) -> bool {
 }
 
 /// `inferenceConfig`, and notes for what it has no place for.
-fn inference(request: &Request, additional: &Additional, notes: &mut Vec<String>) -> Map<String, Value> {
+fn inference(request: &Request, accepts: Accepts, notes: &mut Vec<String>) -> Map<String, Value> {
     let sampling = &request.sampling;
     let mut out = Map::new();
     if let Some(limit) = sampling.max_tokens {
@@ -89,8 +94,15 @@ fn inference(request: &Request, additional: &Additional, notes: &mut Vec<String>
         ("top_p", "topP", sampling.top_p),
     ] {
         let Some(value) = value else { continue };
-        if additional.claude_thinks {
-            notes.push(format!("{name} was left out: Claude takes none while it thinks"));
+        let is_taken = match accepts {
+            Accepts::Everything => true,
+            Accepts::One => name == "temperature" || sampling.temperature.is_none(),
+            Accepts::Thinking => name == "top_p" && value >= 0.95,
+            Accepts::Nothing => false,
+        };
+        if !is_taken {
+            // 1 is what it is anyway.
+            notes.extend(((value - 1.0).abs() > f64::EPSILON).then(|| left_out(name)));
             continue;
         }
         if value > 1.0 {
@@ -123,6 +135,10 @@ fn inference(request: &Request, additional: &Additional, notes: &mut Vec<String>
         notes.push(format!("{name} was left out: {NAME} has no such parameter"));
     }
     out
+}
+
+fn left_out(name: &str) -> String {
+    format!("{name} was left out: this model does not take it, or not with what else is asked")
 }
 
 fn is_set(penalty: Option<f64>) -> bool {

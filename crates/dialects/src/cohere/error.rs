@@ -12,6 +12,7 @@ pub(super) fn read(status: u16, body: &[u8]) -> ErrorBody {
 
 /// An error with a status and a text.
 pub(super) fn of(status: u16, message: Option<&str>) -> ErrorBody {
+    let message = message.filter(|message| !message.is_empty());
     let lower = message.unwrap_or_default().to_ascii_lowercase();
     let kind = match status {
         // A limit of the answer above the model's begins with the same words as a prompt that is too long.

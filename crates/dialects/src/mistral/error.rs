@@ -44,9 +44,13 @@ fn described(body: &Value) -> (Option<String>, Option<String>) {
     }
     let detail = body.get("detail").or_else(|| message?.get("detail"));
     match detail {
-        Some(Value::String(text)) => (Some(text.clone()), None),
+        Some(Value::String(text)) if !text.is_empty() => (Some(text.clone()), None),
         Some(Value::Array(faults)) => {
-            let texts: Vec<String> = faults.iter().filter_map(fault).collect();
+            let texts: Vec<String> = faults
+                .iter()
+                .filter_map(fault)
+                .filter(|text| !text.is_empty())
+                .collect();
             let param = faults.first().and_then(place);
             ((!texts.is_empty()).then(|| texts.join("; ")), param)
         }
