@@ -140,7 +140,11 @@ fn nesting_is_allowed_as_deep_as_serde_json_allows_it() {
 
 #[test]
 fn edits_leave_everything_else_as_it_is() {
-    let edits = |model, include_usage| Edits { model, include_usage };
+    let edits = |model, include_usage| Edits {
+        model,
+        include_usage,
+        output_limit: None,
+    };
     let cases = [
         (
             r#"{"model": "a", "x":  1.0}"#,

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use http::request::Parts;
-use stead_kernel::{Authenticator, Clock, Identity};
+use stead_kernel::{Authenticator, Clock, Identity, http::Connection};
 
 use crate::{key::text, snapshot::Handle};
 
@@ -30,6 +30,19 @@ impl Authenticator for ApiKeys {
         if let Some(expires) = key.expires.filter(|expires| *expires <= self.clock.now()) {
             return Some(Identity::Rejected(format!(
                 "the API key `{}` expired at {expires}",
+                key.name
+            )));
+        }
+        if let Some(until) = key.replaced(&hash).filter(|until| *until <= self.clock.now()) {
+            return Some(Identity::Rejected(format!(
+                "this text of the API key `{}` was replaced, and worked until {until}",
+                key.name
+            )));
+        }
+        let peer = parts.extensions.get::<Connection>();
+        if !key.allows_address(peer.map(|connection| connection.peer.ip())) {
+            return Some(Identity::Rejected(format!(
+                "the API key `{}` may not be used from this address",
                 key.name
             )));
         }

@@ -17,7 +17,11 @@ use serde::{Serialize, de::DeserializeOwned};
 use serde_json::json;
 use stead_kernel::{Context, Error, GROUP, VERSION};
 
-use crate::{key, provider, route};
+use crate::{
+    key, provider,
+    quota::{self, Desk, Meters},
+    route,
+};
 
 /// Who writes the status, for server-side apply.
 pub(crate) const MANAGER: &str = "stead-gateway";
@@ -27,10 +31,11 @@ const CONCURRENCY: u16 = 8;
 const RETRY: Duration = Duration::from_secs(5);
 
 /// Starts all controllers.
-pub(crate) fn start(context: &Context) {
+pub(crate) fn start(context: &Context, meters: Meters, desk: Arc<Desk>) {
     provider::controller::start(context);
     route::controller::start(context);
     key::controller::start(context);
+    quota::controller::start(context, meters, desk);
 }
 
 /// A controller over all objects of a kind.

@@ -5,12 +5,13 @@ use std::sync::{Arc, OnceLock, atomic::Ordering};
 use bytes::Bytes;
 use rand::Rng;
 use stead_kernel::{
-    Capture, Clock,
+    Capture, Clock, Timestamp,
     ports::{
         NanoUsd, Prices, TokenUsage,
         events::{Attempt, Outcome, RequestRow},
     },
 };
+use stead_metering::Used;
 use tokio::time::Instant;
 use uuid::Uuid;
 
@@ -19,6 +20,7 @@ use crate::{
     dispatch::Failure,
     journal::{Journal, Ticket},
     metrics::{self, Metrics},
+    quota::{Admitted, Meters, QuotaTable, Size, Who},
     snapshot::{Provider, Target},
     tally::{self, Tally},
 };
@@ -42,6 +44,9 @@ pub(crate) struct Books {
     pub(crate) prices: Arc<dyn Prices>,
     pub(crate) capture: Capture,
     pub(crate) metrics: Arc<Metrics>,
+    pub(crate) meters: Meters,
+    /// The name of this process in records, empty for the one with the stores.
+    pub(crate) replica: Arc<str>,
 }
 
 /// The record of one request. Dropped unsettled, it settles as cancelled.
@@ -56,13 +61,26 @@ pub(crate) struct Ledger {
     attempt: Option<Instant>,
     /// What the request was reserved with, and what a row without usage is estimated by.
     reserved: TokenUsage,
+    /// What an answer that does not say is taken to have used in other units than tokens.
+    units: TokenUsage,
     /// What a whole answer has produced so far, in case its client leaves.
     produced: Option<TokenUsage>,
     /// What the request lost on its way to the provider that is asked.
     warnings: Vec<String>,
     /// Told how the request ended, when somebody asked.
     outcome: Option<Arc<OnceLock<Outcome>>>,
+    /// Its place in the quotas that hold for it.
+    admitted: Admitted,
     settled: bool,
+}
+
+/// What came of a request that is answered.
+pub(crate) struct Settled {
+    /// What it cost, if that is known.
+    pub(crate) cost: Option<NanoUsd>,
+    /// The quotas that hold for it.
+    pub(crate) admitted: Admitted,
+    pub(crate) at: Timestamp,
 }
 
 impl Ledger {
@@ -75,6 +93,7 @@ impl Ledger {
             row: RequestRow {
                 id: id.to_string(),
                 started: now,
+                replica: books.replica.to_string(),
                 ..row
             },
             id,
@@ -84,9 +103,11 @@ impl Ledger {
             provider: None,
             attempt: None,
             reserved: TokenUsage::default(),
+            units: TokenUsage::default(),
             produced: None,
             warnings: Vec::new(),
             outcome: None,
+            admitted: Admitted::default(),
             settled: false,
             books,
         }
@@ -125,6 +146,49 @@ impl Ledger {
         self.books.capture != Capture::None
     }
 
+    /// Gets the request past the quotas that hold for it, or says why not. `targets` are all that may be asked.
+    /// Returns the limit of the output that the request must get.
+    pub(crate) async fn admit(
+        &mut self,
+        quotas: &QuotaTable,
+        size: Size<'_>,
+        targets: &[Target],
+    ) -> Result<Option<u64>, ApiError> {
+        let row = &self.row;
+        let who = Who {
+            project: &row.project,
+            key: &row.key,
+            user: &row.user,
+            team: &row.team,
+            route: &row.route,
+        };
+        let found = quotas.of_whom(&who);
+        if found.is_empty() {
+            return Ok(None);
+        }
+        let books = Arc::clone(&self.books);
+        let admitted = books
+            .meters
+            .admit(&found, size, targets, row.started, &mut self.admitted)
+            .await;
+        admitted.map(|()| self.admitted.max_tokens)
+    }
+
+    /// Says what an answer that does not say is taken to have used in other units than tokens.
+    pub(crate) fn estimate(&mut self, units: TokenUsage) {
+        self.units = units;
+    }
+
+    /// Its place in the quotas that hold for it.
+    pub(crate) fn admitted(&self) -> &Admitted {
+        &self.admitted
+    }
+
+    /// The time of now, as records have it.
+    pub(crate) fn now(&self) -> Timestamp {
+        self.books.clock.now()
+    }
+
     /// Appends the reservation to the journal. Without it the request must not go on.
     pub(crate) fn reserve(
         &mut self,
@@ -132,19 +196,24 @@ impl Ledger {
         max_tokens: Option<u64>,
         first: &Target,
     ) -> Result<(), ApiError> {
-        // Four bytes a token is about right for text; the exact bound comes with budgets.
-        self.reserved = TokenUsage {
+        // Four bytes a token is about right for text.
+        let estimate = TokenUsage {
             input: u64::try_from(body.len()).unwrap_or(u64::MAX).div_ceil(4),
             output: max_tokens.unwrap_or(DEFAULT_OUTPUT).min(TOKEN_LIMITS.0),
             ..TokenUsage::default()
         };
+        self.reserved = estimate;
         self.input = Some(body.clone());
+        let (usage, cost) = self.most().unwrap_or_else(|| {
+            let cost = self.price(&first.provider, &first.model, &estimate);
+            (estimate, cost)
+        });
         let row = RequestRow {
             outcome: Outcome::Interrupted,
-            usage: self.reserved,
+            usage,
             provider: first.provider.name.to_string(),
             provider_model: first.model.to_string(),
-            cost: self.price(&first.provider, &first.model, &self.reserved),
+            cost,
             ..self.row.clone()
         };
         let ticket = self.books.journal.reserve(self.id, &row).map_err(|error| {
@@ -159,9 +228,28 @@ impl Ledger {
         Ok(())
     }
 
+    /// What to bill if nothing more is heard of a request under a hard limit: the most that it can have used.
+    fn most(&self) -> Option<(TokenUsage, Option<NanoUsd>)> {
+        let bound = self.admitted.bound?;
+        let usage = TokenUsage {
+            input: bound.input?,
+            output: bound.output?,
+            ..TokenUsage::default()
+        };
+        let spend = bound.spend.and_then(|spend| i64::try_from(spend).ok());
+        Some((usage, spend.map(NanoUsd)))
+    }
+
     fn price(&self, provider: &Provider, model: &str, usage: &TokenUsage) -> Option<NanoUsd> {
-        let price = self.books.prices.price(&provider.vendor, model)?;
-        Some(price.cost(usage))
+        let price = provider
+            .prices
+            .price(&provider.vendor, model, &*self.books.prices)?;
+        if !price.is_by_time() {
+            return Some(price.cost(usage));
+        }
+        let attempt = self.row.attempts.last();
+        let gpu_ms = attempt.map_or(0, |attempt| attempt.duration_us.div_ceil(1_000));
+        Some(price.cost(&TokenUsage { gpu_ms, ..*usage }))
     }
 
     /// Says what the request lost on its way to the provider that is asked.
@@ -217,11 +305,16 @@ impl Ledger {
         self.produced = Some(usage);
     }
 
-    /// Settles an answer that is complete.
-    pub(crate) fn succeed(mut self, tally: Tally) {
+    /// Settles an answer that is complete; returns what came of it.
+    pub(crate) fn succeed(mut self, tally: Tally) -> Settled {
         self.end_attempt(None, 200);
         self.row.status = 200;
         self.settle(Outcome::Ok, tally);
+        Settled {
+            cost: self.row.cost,
+            admitted: std::mem::take(&mut self.admitted),
+            at: self.now(),
+        }
     }
 
     /// Settles a request that failed; an answer under way had its status already.
@@ -269,16 +362,32 @@ impl Ledger {
         self.row.usage = self.usage(outcome, &tally);
         if let Some(provider) = self.provider.clone() {
             self.row.cost = self.price(&provider, &self.row.provider_model, &self.row.usage);
+            if outcome == Outcome::Error && self.row.usage == TokenUsage::default() {
+                // A failure costs nothing, not even what a request costs by the piece.
+                self.row.cost = self.row.cost.map(|_| NanoUsd::default());
+            }
             metrics::count(&provider.counters, outcome, &self.row.usage);
         } else {
             // Nobody was asked, and that costs nothing.
             self.row.cost = Some(NanoUsd::default());
         }
         self.leave_provider();
+        self.settle_quotas();
         self.capture(outcome, tally);
         self.books.metrics.end();
         let ticket = self.ticket.take().unwrap_or_else(|| Ticket::without(self.id));
         self.books.journal.settle(ticket, &self.row);
+    }
+
+    /// Puts what was really used in the place of what was reserved.
+    fn settle_quotas(&mut self) {
+        let used = Used {
+            requests: u64::from(!self.row.is_refused()),
+            input: self.row.usage.input,
+            output: self.row.usage.output,
+            spend: u64::try_from(self.row.cost.unwrap_or_default().0).unwrap_or_default(),
+        };
+        self.admitted.settle(&used);
     }
 
     fn leave_provider(&mut self) {
@@ -290,6 +399,10 @@ impl Ledger {
     /// As the provider counted; else what was produced, estimated.
     fn usage(&mut self, outcome: Outcome, tally: &Tally) -> TokenUsage {
         if let Some(usage) = tally.usage.map(plausible) {
+            if usage == TokenUsage::default() && self.units != usage && outcome == Outcome::Ok {
+                self.row.labels.insert(ESTIMATED.0.into(), ESTIMATED.1.into());
+                return self.units;
+            }
             let output = if outcome == Outcome::Ok {
                 usage.output
             } else {
@@ -352,7 +465,7 @@ pub(crate) fn clipped(text: &str) -> String {
 }
 
 /// A UUID of version 7 without a system call for each.
-fn new_id(now: stead_kernel::Timestamp) -> Uuid {
+fn new_id(now: Timestamp) -> Uuid {
     let mut random = [0; 10];
     rand::rng().fill_bytes(&mut random);
     let millis = u64::try_from(now.as_millisecond()).unwrap_or_default();

@@ -18,6 +18,7 @@ mod ledger;
 mod metrics;
 mod operation;
 mod provider;
+mod quota;
 mod route;
 mod scan;
 mod signin;
@@ -31,11 +32,23 @@ use std::{sync::Arc, time::Duration};
 
 use futures::FutureExt;
 use stead_kernel::{
-    Clock, Context, Error, Module, Result, Running, Timestamp,
+    Clock, Collection, Context, Error, Module, Result, Running, Timestamp,
     ports::{Chat, Outbound},
 };
 
-use crate::{journal::Journal, ledger::Books, metrics::Metrics};
+use uuid::Uuid;
+
+use crate::{
+    journal::Journal,
+    ledger::Books,
+    metrics::Metrics,
+    quota::{
+        Desk, Meters,
+        leases::{self, Borrower, Remote},
+    },
+};
+
+pub use crate::quota::leases::Post;
 
 /// How long a start waits for the resources that exist already.
 const FIRST_LOOK: Duration = Duration::from_secs(5);
@@ -44,8 +57,11 @@ const FIRST_LOOK: Duration = Duration::from_secs(5);
 pub fn module() -> Module {
     Module {
         name: "gateway",
-        kinds: vec![provider::kind(), route::kind(), key::kind()],
-        collections: Vec::new(),
+        kinds: vec![provider::kind(), route::kind(), key::kind(), quota::kind()],
+        collections: vec![Collection {
+            name: quota::leases::COLLECTION,
+            indexes: &[],
+        }],
         commands: vec![command::provider::command(), command::key::command()],
         start: |context| start(context).boxed(),
     }
@@ -70,14 +86,34 @@ struct Gateway {
     started: Timestamp,
 }
 
+/// The leader, for a process that has slices of quotas only.
+pub struct Leader {
+    /// The name of this process in records.
+    pub replica: String,
+    /// How the leader is reached.
+    pub post: Arc<dyn Post>,
+}
+
 async fn start(context: Context) -> Result<Running> {
+    start_as(context, None).await
+}
+
+/// Starts the data plane alone, in a process that is not the leader.
+///
+/// # Errors
+/// When the journal cannot be opened.
+pub async fn start_replica(context: Context, leader: Leader) -> Result<Running> {
+    start_as(context, Some(leader)).await
+}
+
+async fn start_as(context: Context, leader: Option<Leader>) -> Result<Running> {
     let folder = context.data.journal();
     let journal = tokio::task::spawn_blocking(move || Journal::open(&folder))
         .await
         .map_err(|error| Error::internal("the journal could not be opened").because(error))??;
     journal::ship(&journal, Arc::clone(&context.ports.events), &context.tasks);
-    let snapshot = snapshot::follow(&context);
-    control::start(&context);
+    let (meters, lending) = share(&context, leader.as_ref(), &journal);
+    let snapshot = snapshot::follow(&context, meters.clone());
     if !snapshot.ready(FIRST_LOOK).await {
         tracing::warn!(
             "the resource API has not answered everything yet; the gateway starts with what it knows"
@@ -92,6 +128,8 @@ async fn start(context: Context) -> Result<Running> {
             prices: Arc::clone(&context.ports.prices),
             capture: context.settings.capture,
             metrics: Arc::clone(&metrics),
+            meters,
+            replica: leader.map(|leader| leader.replica).unwrap_or_default().into(),
         }),
         replies: api::idempotency::Replies::default(),
         outbound: Arc::clone(&context.ports.outbound),
@@ -105,11 +143,40 @@ async fn start(context: Context) -> Result<Running> {
         clock: Arc::clone(&context.ports.clock),
     };
     Ok(Running {
-        routes: api::router(gateway),
+        routes: api::router(gateway).merge(lending),
         authenticators: vec![Arc::new(keys)],
         metrics: vec![Arc::new(move || {
             let now = snapshot.load();
             metrics.render(now.providers(), now.keys.count(), journal.lag())
         })],
     })
+}
+
+/// The counters of this process, and what lends to others: the leader has the whole of every limit, looks after all
+/// objects and lends; another process borrows.
+fn share(context: &Context, leader: Option<&Leader>, journal: &Journal) -> (Meters, axum::Router) {
+    let clock = &context.ports.clock;
+    let prices = Arc::clone(&context.ports.prices);
+    if let Some(leader) = leader {
+        let leases = Arc::new(Remote(Arc::clone(&leader.post)));
+        // What an earlier process borrowed is not this one's.
+        let holder = format!("{}-{}", leader.replica, Uuid::now_v7());
+        let borrower = Borrower::new(leases, Arc::clone(clock), holder);
+        borrower.start(&context.tasks);
+        let meters = Meters::new(Arc::clone(clock), prices, Some(borrower));
+        return (meters, axum::Router::new());
+    }
+    let meters = Meters::new(Arc::clone(clock), prices, None);
+    let records = Arc::clone(&context.ports.records);
+    let desk = Arc::new(Desk::new(meters.clone(), Arc::clone(clock), records));
+    let seeder = quota::Seeder {
+        meters: meters.clone(),
+        desk: Arc::clone(&desk),
+        journal: journal.clone(),
+        events: Arc::clone(&context.ports.events),
+        replica: "".into(),
+    };
+    seeder.start(&context.tasks);
+    control::start(context, meters.clone(), Arc::clone(&desk));
+    (meters, leases::routes(desk))
 }

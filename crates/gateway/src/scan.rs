@@ -11,7 +11,11 @@ use stead_dialects::{
     scan::{self, Edits, RequestFields, ScanError},
 };
 
-use crate::{api::error::ApiError, operation::Operation};
+use crate::{
+    api::error::ApiError,
+    operation::{Makes, Operation},
+    provider::ProviderType,
+};
 
 /// A request's body and what was found in it.
 #[derive(Debug, Clone)]
@@ -26,6 +30,8 @@ pub(crate) struct Scanned {
     pub(crate) form: Option<HeaderValue>,
     /// Whether the parsed form was changed, so that the body is no longer what is sent.
     rewritten: bool,
+    /// The limit of the output, where the client sets none and a quota needs one.
+    output_limit: Option<u64>,
     parsed: OnceLock<Result<Arc<Request>, TranslateError>>,
 }
 
@@ -43,6 +49,7 @@ pub(crate) fn scan(body: Bytes, wire: Wire, head: Head<'_>) -> Result<Scanned, A
             in_path: head.model.is_some(),
             form: None,
             rewritten: false,
+            output_limit: None,
             parsed: OnceLock::new(),
         }),
         Err(error) => Err(refusal(&body, &error)),
@@ -64,6 +71,7 @@ pub(crate) fn scan_form(body: Bytes, content_type: &HeaderValue) -> Result<Scann
             in_path: false,
             form: Some(content_type.clone()),
             rewritten: false,
+            output_limit: None,
             parsed: OnceLock::new(),
         }),
         Err(error) => {
@@ -101,7 +109,9 @@ impl Scanned {
                 model: self.in_path.then_some(self.fields.model.as_str()),
                 stream: self.fields.stream,
             };
-            dialect.request(&self.body, head).map(Arc::new)
+            let mut request = dialect.request(&self.body, head)?;
+            self.apply_limit(&mut request);
+            Ok(Arc::new(request))
         });
         parsed.as_ref()
     }
@@ -111,6 +121,20 @@ impl Scanned {
     pub(crate) fn rewrite(&mut self, request: Request) {
         self.rewritten = true;
         self.parsed = OnceLock::from(Ok(Arc::new(request)));
+    }
+
+    fn apply_limit(&self, request: &mut Request) {
+        request.sampling.max_tokens = request.sampling.max_tokens.or(self.output_limit);
+    }
+
+    /// Limits the output of a request whose client does not.
+    pub(crate) fn limit_output(&mut self, tokens: u64) {
+        self.output_limit = Some(tokens);
+        if let Some(Ok(request)) = self.parsed.get_mut() {
+            request_limit(request, tokens);
+        }
+        // There the limit lies deeper than an edit reaches.
+        self.rewritten |= matches!(self.wire, Wire::Gemini | Wire::Ollama | Wire::OllamaGenerate);
     }
 
     /// Whether the body may be sent on as it is to a provider of the same dialect.
@@ -131,21 +155,46 @@ impl Scanned {
             && matches!(operation, Operation::Chat | Operation::Completions)
     }
 
-    /// The body for a provider: its own name of the model, and usage at the end of a stream.
-    pub(crate) fn body_for(&self, model: &str, operation: Operation) -> Bytes {
+    /// The body for a provider: its own name of the model, usage at the end of a stream, and a limit of the output
+    /// where one is needed.
+    pub(crate) fn body_for(&self, model: &str, kind: ProviderType, operation: Operation) -> Bytes {
         if self.form.is_some() {
             return scan::replace_form_model(&self.body, &self.fields, model);
         }
         let inject = self.injects_usage(operation);
-        if !inject && (model == self.fields.model || self.in_path) {
+        let limit = self
+            .output_limit
+            .filter(|_| operation.facts().makes == Makes::Text);
+        if !inject && limit.is_none() && (model == self.fields.model || self.in_path) {
             return self.body.clone();
         }
         let edits = Edits {
-            model: Some(model),
+            model: Some(model).filter(|_| !self.in_path),
             include_usage: inject,
+            output_limit: limit.map(|limit| (self.limit_name(kind, operation), limit)),
         };
         scan::edit(&self.body, &self.fields, &edits)
     }
+
+    /// What the limit of the output is called. `OpenAI`'s newer models know `max_completion_tokens` only, most other
+    /// servers of its API `max_tokens` only
+    /// (<https://platform.openai.com/docs/api-reference/chat/create#chat_create-max_completion_tokens>).
+    fn limit_name(&self, kind: ProviderType, operation: Operation) -> &'static str {
+        match (self.wire, kind) {
+            (Wire::Responses, _) => "max_output_tokens",
+            (Wire::OpenAi, ProviderType::OpenAi | ProviderType::AzureOpenAi)
+                if operation == Operation::Chat =>
+            {
+                "max_completion_tokens"
+            }
+            _ => "max_tokens",
+        }
+    }
+}
+
+fn request_limit(request: &mut Arc<Request>, tokens: u64) {
+    let request = Arc::make_mut(request);
+    request.sampling.max_tokens = request.sampling.max_tokens.or(Some(tokens));
 }
 
 #[cfg(test)]
@@ -165,11 +214,14 @@ mod tests {
         let text = " {\"messages\" : [ {\"model\":\"not this\"} ], \"model\":\"chat\" , \"n\":1.0}\n";
         let found = scanned(&text.replace(", \"n\":1.0", "")).unwrap();
         assert_eq!(
-            found.body_for("m\"x", Operation::Chat),
+            found.body_for("m\"x", ProviderType::OpenAi, Operation::Chat),
             text.replace(", \"n\":1.0", "").replace("\"chat\"", "\"m\\\"x\"")
         );
         let same = scanned(r#"{"model":"a"}"#).unwrap();
-        assert_eq!(same.body_for("a", Operation::Chat).as_ptr(), same.body.as_ptr());
+        assert_eq!(
+            same.body_for("a", ProviderType::OpenAi, Operation::Chat).as_ptr(),
+            same.body.as_ptr()
+        );
     }
 
     #[test]
@@ -187,11 +239,53 @@ mod tests {
         for (text, operation, injects) in cases {
             let found = scanned(text).unwrap();
             assert_eq!(found.injects_usage(operation), injects, "{text}");
-            let body = found.body_for("a", operation);
+            let body = found.body_for("a", ProviderType::OpenAi, operation);
             let body = String::from_utf8_lossy(&body);
             let asks = body.contains(r#""include_usage":true"#);
             assert_eq!(asks, injects || found.includes_usage(), "{text}");
         }
+    }
+
+    #[test]
+    fn an_output_without_a_limit_gets_one_in_the_providers_words() {
+        let limited = |text: &str, kind, operation| {
+            let mut found = scanned(text).unwrap();
+            found.limit_output(9);
+            String::from_utf8(found.body_for("a", kind, operation).to_vec()).unwrap()
+        };
+        let chat = Operation::Chat;
+        let table = [
+            (
+                r#"{"model":"a","n":1}"#,
+                ProviderType::OpenAi,
+                chat,
+                r#"{"model":"a","max_completion_tokens":9,"n":1}"#,
+            ),
+            (
+                r#"{"model":"a"}"#,
+                ProviderType::Vllm,
+                chat,
+                r#"{"model":"a","max_tokens":9}"#,
+            ),
+            (
+                r#"{"model":"a","max_tokens":null}"#,
+                ProviderType::OpenAi,
+                Operation::Completions,
+                r#"{"model":"a","max_tokens":9,"max_tokens":9}"#,
+            ),
+            (
+                r#"{"model":"a"}"#,
+                ProviderType::OpenAi,
+                Operation::Embeddings,
+                r#"{"model":"a"}"#,
+            ),
+        ];
+        for (text, kind, operation, expected) in table {
+            assert_eq!(limited(text, kind, operation), expected);
+        }
+        let mut found = scanned(r#"{"model":"a","messages":[]}"#).unwrap();
+        found.limit_output(9);
+        assert_eq!(found.request().unwrap().sampling.max_tokens, Some(9));
     }
 
     #[test]

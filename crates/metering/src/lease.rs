@@ -45,6 +45,8 @@ pub struct Grant {
     pub slice: u64,
     /// Whether the need could not be met.
     pub short: bool,
+    /// What is left for whoever asks next.
+    pub left: u64,
 }
 
 /// What a holder has.
@@ -72,7 +74,7 @@ pub struct Lender {
 impl Lender {
     /// Takes up what an earlier process had lent.
     pub fn restore(&mut self, limit: &Limit, holder: &str, holding: Holding, now: Timestamp) {
-        limit.lend(holding.start, 0, holding.slice, now);
+        limit.lend(holding.start, 0, holding.slice, holding.slice, now);
         self.holdings.insert(holder.to_owned(), holding);
     }
 
@@ -99,7 +101,6 @@ impl Lender {
         now: Timestamp,
     ) -> Option<Grant> {
         let start = limit.read(now).span.start;
-        let others = self.holdings.len().max(1);
         let holding = self.holdings.entry(holder.to_owned()).or_default();
         if sequence <= holding.sequence {
             return None;
@@ -111,23 +112,51 @@ impl Lender {
         holding.heard = now.as_second();
         let report = report.about(start);
         holding.used = report.used;
-        let (kept, _) = limit.lend(start, holding.slice, report.have, now);
+        let floor = report.used.saturating_add(report.reserved);
+        holding.slice = limit
+            .lend(start, holding.slice, report.have.max(floor), floor, now)
+            .0;
+        self.grow(limit, holder, &report, now)
+    }
+
+    /// Tries again to meet a holder's need, when others gave something back since its report with this number.
+    pub fn again(
+        &mut self,
+        limit: &Limit,
+        holder: &str,
+        sequence: u64,
+        report: &Report,
+        now: Timestamp,
+    ) -> Option<Grant> {
+        let start = limit.read(now).span.start;
+        let holding = self.holdings.get(holder)?;
+        if holding.sequence != sequence || holding.start != start {
+            return None;
+        }
+        self.grow(limit, holder, &report.about(start), now)
+    }
+
+    /// Adds what a holder needs to what it has, and something that it would like.
+    fn grow(&mut self, limit: &Limit, holder: &str, report: &Report, now: Timestamp) -> Option<Grant> {
+        let others = u64::try_from(self.holdings.len().max(1)).unwrap_or(u64::MAX);
+        let holding = self.holdings.get_mut(holder)?;
+        let (start, kept) = (holding.start, holding.slice);
         let needed = kept.saturating_add(report.need);
-        let (slice, left) = limit.lend(start, kept, needed, now);
+        let (slice, left) = limit.lend(start, kept, needed, 0, now);
         let short = slice < needed;
-        let spare = left / SPARE_SHARE / u64::try_from(others).unwrap_or(u64::MAX);
-        holding.slice = if short {
-            // Part of what it needs is of no use to it.
-            limit.lend(start, slice, kept, now).0
+        // Of what it needs, a part is of no use to it.
+        let wanted = if short {
+            kept
         } else {
-            limit
-                .lend(start, slice, slice.saturating_add(report.like.min(spare)), now)
-                .0
+            slice.saturating_add(report.like.min(left / SPARE_SHARE / others))
         };
+        let (slice, left) = limit.lend(start, slice, wanted, 0, now);
+        holding.slice = slice;
         Some(Grant {
             start,
-            slice: holding.slice,
+            slice,
             short,
+            left,
         })
     }
 
@@ -139,7 +168,7 @@ impl Lender {
         self.holdings.retain(|_, holding| {
             let gone = forever && holding.heard.saturating_add(silent) < now.as_second();
             if gone {
-                limit.lend(start, holding.slice, 0, now);
+                limit.lend(start, holding.slice, 0, 0, now);
             }
             !gone && holding.start >= start
         });
@@ -162,9 +191,9 @@ impl Report {
 }
 
 impl Limit {
-    /// Changes what one holder may use from `old` to `new`, which grows only as far as there is headroom; returns what
-    /// it may use now, and what is left.
-    fn lend(&self, start: i64, old: u64, new: u64, now: Timestamp) -> (u64, u64) {
+    /// Changes what one holder may use from `old` to `new`, which grows only as far as there is headroom, but is never
+    /// less than the `floor` that it took already; returns what it may use now, and what is left.
+    fn lend(&self, start: i64, old: u64, new: u64, floor: u64, now: Timestamp) -> (u64, u64) {
         let mut state = self.state(Some(now));
         let Some(count) = state.starting(start) else {
             return (0, 0);
@@ -173,7 +202,7 @@ impl Limit {
         let others = *count;
         let room = state.headroom(&others);
         // What it has already cannot be taken from it, even when the limit has become smaller.
-        let granted = new.min(room.max(old));
+        let granted = new.min(room.max(old)).max(floor);
         let Some(count) = state.starting(start) else {
             return (0, 0);
         };
@@ -211,8 +240,21 @@ impl Limit {
     pub fn granted(&self, grant: &Grant, until: Timestamp, now: Timestamp) {
         let mut state = self.state(Some(now));
         state.share = Share::Slice(until);
+        let others = state
+            .ceiling
+            .saturating_sub(grant.left)
+            .saturating_sub(grant.slice);
         if state.current.span.start == grant.start {
-            state.current.slice = grant.slice;
+            (state.current.slice, state.current.others) = (grant.slice, others);
+        }
+    }
+
+    /// What is left of this holder's slice; nothing once it expired.
+    pub fn borrowed(&self, now: Timestamp) -> u64 {
+        let state = self.state(Some(now));
+        match state.share {
+            Share::Slice(until) if until > now => state.headroom(&state.current),
+            Share::Slice(_) | Share::Whole | Share::Open => 0,
         }
     }
 }

@@ -139,6 +139,8 @@ pub(crate) struct Count {
     pub(crate) lent: u64,
     /// What this process may use, where it does not have the whole.
     pub(crate) slice: u64,
+    /// What others took, where this process has a slice, as far as the lender said.
+    pub(crate) others: u64,
 }
 
 impl Count {
@@ -149,6 +151,7 @@ impl Count {
             reserved: 0,
             lent: 0,
             slice: 0,
+            others: 0,
         }
     }
 
@@ -162,8 +165,8 @@ impl State {
     /// What is left of a window.
     pub(crate) fn headroom(&self, count: &Count) -> u64 {
         let limit = match self.share {
-            Share::Whole | Share::Open => self.ceiling,
-            Share::Slice(_) => count.slice,
+            Share::Slice(_) if self.hard => count.slice,
+            Share::Whole | Share::Slice(_) | Share::Open => self.ceiling.saturating_sub(count.others),
         };
         limit.saturating_sub(count.taken())
     }
@@ -276,7 +279,10 @@ impl Limit {
         Reading {
             ceiling: state.ceiling,
             used: count.used,
-            reserved: count.reserved.saturating_add(count.lent),
+            reserved: count
+                .reserved
+                .saturating_add(count.lent)
+                .saturating_add(count.others),
             span: count.span,
             seeded: state.seeded,
         }

@@ -133,6 +133,7 @@ fn a_lease_is_used_until_it_expires() {
         start: report.start,
         slice: report.have,
         short: false,
+        left: 0,
     };
     holder.limit.granted(&grant, now(), now());
     assert_eq!(take(&holder.limit, 1).unwrap_err(), Why::Expired);

@@ -29,6 +29,11 @@ pub struct RequestFields {
     pub stream: bool,
     /// `max_completion_tokens`, else `max_tokens`.
     pub max_tokens: Option<u64>,
+    /// The largest of all limits of the output that the request names, since a provider may mind another one than
+    /// [`max_tokens`](Self::max_tokens).
+    pub longest_output: Option<u64>,
+    /// Where such limits lie that are null, which is none, in OpenAI's dialects.
+    pub null_limits: Vec<Range<usize>>,
     /// `stream_options.include_usage`.
     pub include_usage: Option<bool>,
     /// Where the value of `stream_options` lies, when it is there.
@@ -109,17 +114,21 @@ impl Reader<'_> {
                 self.fields.stream = stream.unwrap_or(self.fields.stream);
             }
             "generationConfig" | "generation_config" if self.wire == Wire::Gemini => {
-                self.max_tokens = self.inner_count(value, &["maxOutputTokens", "max_output_tokens"])?;
+                let choices = self.inner_count(value.clone(), &["candidateCount", "candidate_count"])?;
+                self.fields.choices = self.fields.choices.max(choices);
+                let limit = self.inner_count(value, &["maxOutputTokens", "max_output_tokens"])?;
+                self.max_tokens = self.longest(limit);
             }
             "options" if matches!(self.wire, Wire::Ollama | Wire::OllamaGenerate) => {
-                self.max_tokens = self.inner_count(value, &["num_predict"])?;
+                let limit = self.inner_count(value, &["num_predict"])?;
+                self.max_tokens = self.longest(limit);
             }
             "max_output_tokens" if self.wire == Wire::Responses => {
-                self.max_completion_tokens = self.count(value, "max_output_tokens")?;
+                self.max_completion_tokens = self.limit(value, "max_output_tokens")?;
             }
-            "max_tokens" => self.max_tokens = self.count(value, "max_tokens")?,
+            "max_tokens" => self.max_tokens = self.limit(value, "max_tokens")?,
             "max_completion_tokens" => {
-                self.max_completion_tokens = self.count(value, "max_completion_tokens")?;
+                self.max_completion_tokens = self.limit(value, "max_completion_tokens")?;
             }
             "n" => self.fields.choices = self.count(value, "n")?,
             "user" => {
@@ -154,6 +163,20 @@ impl Reader<'_> {
         }
         self.fields.model_span = value;
         Ok(())
+    }
+
+    /// A limit of the output.
+    fn limit(&mut self, value: Range<usize>, name: &str) -> Result<Option<u64>, ScanError> {
+        let limit = self.count(value.clone(), name)?;
+        if limit.is_none() {
+            self.fields.null_limits.push(value);
+        }
+        Ok(self.longest(limit))
+    }
+
+    fn longest(&mut self, limit: Option<u64>) -> Option<u64> {
+        self.fields.longest_output = self.fields.longest_output.max(limit);
+        limit
     }
 
     fn count(&self, value: Range<usize>, name: &str) -> Result<Option<u64>, ScanError> {
@@ -227,6 +250,8 @@ pub struct Edits<'a> {
     pub model: Option<&'a str>,
     /// Sets `stream_options.include_usage` to true.
     pub include_usage: bool,
+    /// Limits the output of a request that has no limit: the member's name, and tokens.
+    pub output_limit: Option<(&'a str, u64)>,
 }
 
 /// The body with edits; everything else stays byte for byte. `fields` must come from the same body.
@@ -237,6 +262,19 @@ pub fn edit(body: &Bytes, fields: &RequestFields, edits: &Edits<'_>) -> Bytes {
     }
     if edits.include_usage && fields.include_usage != Some(true) {
         splices.push(usage_splice(body, fields));
+    }
+    if let Some((name, limit)) = edits.output_limit {
+        splices.push((
+            fields.model_span.end..fields.model_span.end,
+            format!(r#","{name}":{limit}"#),
+        ));
+        // A later null would win over it.
+        splices.extend(
+            fields
+                .null_limits
+                .iter()
+                .map(|span| (span.clone(), limit.to_string())),
+        );
     }
     splices.sort_by_key(|(span, _)| span.start);
     splice(body, &splices)

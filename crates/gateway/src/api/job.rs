@@ -14,6 +14,7 @@ use crate::{
     dispatch::{Answered, Dispatch},
     ledger::{Ledger, clipped},
     operation::Operation,
+    quota::{self, Size},
     scan::{self, Scanned},
     snapshot::{Refusal, Route, Snapshot, Target},
     stream::{Clocks, StreamBody},
@@ -28,6 +29,8 @@ const ROUTE: HeaderName = HeaderName::from_static("x-stead-route");
 const PROVIDER: HeaderName = HeaderName::from_static("x-stead-provider");
 const TARGET: HeaderName = HeaderName::from_static("x-stead-target");
 const ATTEMPTS: HeaderName = HeaderName::from_static("x-stead-attempts");
+/// What a whole answer cost, in US dollars.
+const COST: HeaderName = HeaderName::from_static("x-stead-cost");
 /// What a provider of another dialect does not get.
 const WARNINGS: HeaderName = HeaderName::from_static("x-stead-warnings");
 /// The most bytes of that header.
@@ -68,12 +71,12 @@ pub(super) struct Done {
 
 impl Job {
     /// Finds out what is asked for, and reserves it.
-    pub(super) fn prepare(&mut self, body: Bytes, path: &PathModel) -> Result<Prepared, ApiError> {
+    pub(super) async fn prepare(&mut self, body: Bytes, path: &PathModel) -> Result<Prepared, ApiError> {
         let head = Head {
             model: path.model.as_deref(),
             stream: path.stream,
         };
-        let request = match &path.form {
+        let mut request = match &path.form {
             Some(content_type) => scan::scan_form(body, content_type)?,
             None => scan::scan(body, self.surface.wire, head)?,
         };
@@ -93,6 +96,9 @@ impl Job {
             let message = format!("route `{}` has no target that can answer you", route.name);
             return Err(ApiError::unavailable("no_target", message));
         };
+        self.ledger
+            .estimate(quota::units(self.surface.operation, &request.body));
+        self.admit(&mut request, &route).await?;
         self.ledger
             .reserve(&request.body, request.fields.max_tokens, &first)?;
         Ok(Prepared {
@@ -124,6 +130,21 @@ impl Job {
         };
         let result = dispatch.run(prepared.route, prepared.targets, &mut ledger).await;
         Done { result, ledger }
+    }
+
+    /// Gets the request past the quotas that hold for it.
+    async fn admit(&mut self, request: &mut Scanned, route: &Route) -> Result<(), ApiError> {
+        if self.snapshot.quotas.is_free(self.caller.project()) {
+            return Ok(());
+        }
+        let targets = self.snapshot.all_targets(self.caller.project(), route);
+        let mut size = Size::of(self.surface.operation, request);
+        size.milliseconds = u64::try_from(route.limits.total.as_millis()).unwrap_or(u64::MAX);
+        let limit = self.ledger.admit(&self.snapshot.quotas, size, &targets).await?;
+        if let Some(limit) = limit {
+            request.limit_output(limit);
+        }
+        Ok(())
     }
 
     fn dispatch<'a>(&'a self, request: &'a Scanned) -> Dispatch<'a> {
@@ -171,7 +192,7 @@ impl Done {
             row.route.clear();
             row.route.push_str(&route.name);
         });
-        let headers = describe(&ledger);
+        let mut headers = describe(&ledger);
         let rest = match answered.answer {
             Answer::Whole {
                 status,
@@ -179,7 +200,11 @@ impl Done {
                 body,
                 tally,
             } => {
-                ledger.succeed(tally);
+                let settled = ledger.succeed(tally);
+                let cost = settled.cost.and_then(|cost| u64::try_from(cost.0).ok());
+                headers.extend(cost.map(|cost| (COST, quota::dollars_of(cost))));
+                // What was reserved and not used is free again.
+                quota::describe(&mut headers, &settled.admitted, settled.at);
                 Rest::Whole(status, sort, body)
             }
             Answer::Stream {
@@ -297,6 +322,7 @@ pub(super) fn describe(ledger: &Ledger) -> HeaderMap {
         headers.insert(ATTEMPTS, HeaderValue::from(row.attempts.len()));
     }
     headers.extend(warnings(ledger.warnings()).map(|value| (WARNINGS, value)));
+    quota::describe(&mut headers, ledger.admitted(), ledger.now());
     headers
 }
 

@@ -87,7 +87,7 @@ pub(super) async fn serve(
 
 async fn answer(mut job: Job, body: Bytes, path: &PathModel) -> Response {
     let surface = job.surface;
-    match job.prepare(body, path) {
+    match job.prepare(body, path).await {
         Ok(prepared) if prepared.may_wait(surface) => waiting::answer(job, prepared).await,
         Ok(prepared) => job.run(prepared).await.respond(surface),
         Err(error) => Done::refused(error, job.ledger).respond(surface),
@@ -101,6 +101,7 @@ fn open(gateway: &Gateway, surface: Surface, caller: &Caller, trace: Trace) -> L
         project: caller.project().to_owned(),
         user: caller.user().to_owned(),
         key: key.map(|key| key.name.to_string()).unwrap_or_default(),
+        team: key.map(|key| key.team.to_string()).unwrap_or_default(),
         dialect: surface.wire.as_str().into(),
         operation: surface.operation.as_str().into(),
         labels: key.map(|key| key.labels.clone()).unwrap_or_default(),

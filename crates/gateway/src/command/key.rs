@@ -1,4 +1,6 @@
-//! `stead key create|list|revoke`.
+//! `stead key create|list|rotate|revoke`.
+
+use std::collections::BTreeMap;
 
 use clap::{Arg, ArgAction, ArgMatches};
 use futures::{FutureExt, future::BoxFuture};
@@ -12,7 +14,7 @@ use stead_kernel::{
 use super::{api, list, many, ready, remove, required};
 use crate::{
     duration::Span,
-    key::{ApiKey, ApiKeySpec, KeyOwner, text},
+    key::{ApiKey, ApiKeySpec, KeyOwner, PreviousKey, text},
 };
 
 /// The command.
@@ -40,13 +42,41 @@ pub(crate) fn command() -> Command {
                 Arg::new("expires")
                     .long("expires")
                     .help("When it stops working: 30d, 12h, or a time (RFC 3339)"),
+            )
+            .arg(
+                Arg::new("team")
+                    .long("team")
+                    .help("The team that its usage counts for (admins only)"),
+            )
+            .arg(
+                Arg::new("address")
+                    .long("address")
+                    .action(ArgAction::Append)
+                    .help("An address or network that it may be used from (repeatable); any without this"),
+            )
+            .arg(
+                Arg::new("metadata")
+                    .long("metadata")
+                    .action(ArgAction::Append)
+                    .value_name("NAME=VALUE")
+                    .help("A label of every request with this key (repeatable)"),
             );
+    let rotate = clap::Command::new("rotate")
+        .about("Replace a key by a new one, which is shown once; the old one works for a while")
+        .arg(name())
+        .arg(
+            Arg::new("overlap")
+                .long("overlap")
+                .default_value("24h")
+                .help("How long the old one goes on working: 24h, 30m, 0s"),
+        );
     let spec = clap::Command::new("key")
         .about("Keys for the model APIs")
         .subcommand_required(true)
         .arg_required_else_help(true)
         .subcommand(create)
         .subcommand(clap::Command::new("list").visible_alias("ls").about("List keys"))
+        .subcommand(rotate)
         .subcommand(
             clap::Command::new("revoke")
                 .visible_alias("rm")
@@ -63,10 +93,11 @@ fn run(arguments: ArgMatches, session: Session) -> BoxFuture<'static, Result<()>
             Some(("list", _)) => {
                 list::<ApiKey>(&session, &["NAME", "OWNER", "READY", "ROUTES", "EXPIRES"], cells).await
             }
+            Some(("rotate", arguments)) => rotate(arguments, &session).await,
             Some(("revoke", arguments)) => {
                 remove::<ApiKey>(&session, "key", required(arguments, "NAME")?, "revoked").await
             }
-            Some(_) | None => Err(Error::invalid("which of create, list, revoke?")),
+            Some(_) | None => Err(Error::invalid("which of create, list, rotate, revoke?")),
         }
     }
     .boxed()
@@ -109,12 +140,22 @@ async fn create(arguments: &ArgMatches, session: &Session) -> Result<()> {
         disabled: false,
         key_hash: Some(text::print(&text::hash(key.as_bytes()))),
         write_to_secret_ref: None,
-        metadata: std::collections::BTreeMap::new(),
+        previous: None,
+        rotations: 0,
+        overlap: None,
+        allowed_addresses: many(arguments, "address"),
+        team: arguments.get_one::<String>("team").cloned(),
+        metadata: metadata(&many(arguments, "metadata"))?,
     };
     let object = ApiKey::new(name, spec);
     api::<ApiKey>(session)
         .create(&PostParams::default(), &object)
         .await?;
+    show(session, name, &key, expires.as_deref())
+}
+
+/// Shows a key, once.
+fn show(session: &Session, name: &str, key: &str, expires: Option<&str>) -> Result<()> {
     session
         .terminal
         .note("this key is shown only now; only its hash is stored");
@@ -122,13 +163,56 @@ async fn create(arguments: &ArgMatches, session: &Session) -> Result<()> {
         columns: ["NAME", "KEY", "EXPIRES"].map(Column::new).into(),
         rows: vec![vec![
             name.to_owned(),
-            key.clone(),
-            expires.clone().unwrap_or_else(|| "never".into()),
+            key.to_owned(),
+            expires.unwrap_or("never").to_owned(),
         ]],
         items: vec![json!({"name": name, "project": session.project, "key": key, "expires": expires})],
         names: vec![name.to_owned()],
         list: false,
     })
+}
+
+fn metadata(given: &[String]) -> Result<BTreeMap<String, String>> {
+    let split = |text: &String| {
+        let (name, value) = text.split_once('=').filter(|(name, _)| !name.is_empty())?;
+        Some((name.to_owned(), value.to_owned()))
+    };
+    let pairs: Option<BTreeMap<String, String>> = given.iter().map(split).collect();
+    pairs.ok_or_else(|| Error::invalid("--metadata: write NAME=VALUE"))
+}
+
+/// Replaces a key; what lies in a Secret is replaced by the server.
+async fn rotate(arguments: &ArgMatches, session: &Session) -> Result<()> {
+    let name = required(arguments, "NAME")?;
+    let overlap: Span = required(arguments, "overlap")?
+        .parse()
+        .map_err(|error| Error::invalid("--overlap is no duration").because(error))?;
+    let api = api::<ApiKey>(session);
+    let mut object = api.get(name).await?;
+    let now = SystemClock.now();
+    if object.spec.write_to_secret_ref.is_some() {
+        object.spec.rotations += 1;
+        object.spec.overlap = Some(overlap);
+        api.replace(name, &PostParams::default(), &object).await?;
+        session
+            .terminal
+            .note("the server puts a new key into the Secret that the key is written to");
+        return Ok(());
+    }
+    let key = text::generate();
+    let until = now
+        .checked_add(overlap.0)
+        .map_err(|error| Error::invalid("--overlap is too long").because(error))?;
+    let hash = text::print(&text::hash(key.as_bytes()));
+    object.spec.previous = object.spec.key_hash.replace(hash).map(|key_hash| PreviousKey {
+        key_hash,
+        until: until.to_string(),
+    });
+    let expires = object.spec.expires.clone();
+    // The version that was read goes along, so that of two who rotate at once one is refused.
+    api.replace(name, &PostParams::default(), &object).await?;
+    session.terminal.note(&format!("the old key works until {until}"));
+    show(session, name, &key, expires.as_deref())
 }
 
 /// A time, or so long from now.

@@ -171,6 +171,7 @@ fn spec(arguments: &ArgMatches, name: &str, keyed: bool) -> Result<ModelProvider
         } else {
             Network::Public
         },
+        prices: Vec::new(),
         allowed_projects: None,
     })
 }

@@ -85,6 +85,8 @@ struct Shipper {
 /// Rows that were read, and the place after them.
 struct Batch {
     rows: Vec<Event>,
+    /// How many settlements they are, those that cannot be read included.
+    count: usize,
     /// Bytes of these rows, as they lie in the journal.
     bytes: usize,
     after: Position,
@@ -152,7 +154,7 @@ impl Shipper {
     /// Ships a batch, however long the event store is down; `false` when shutdown ended the wait. A batch that is
     /// refused as invalid is halved until the row that cannot be stored stands alone; that row is left out.
     async fn deliver(&mut self, mut batch: Batch) -> bool {
-        let count = batch.rows.len();
+        let count = batch.count;
         let rows = std::mem::take(&mut batch.rows);
         if rows.is_empty() || self.events.append(rows).await.is_ok() {
             self.journal.shipped(count);
@@ -165,7 +167,7 @@ impl Shipper {
             // The next step says so.
             Err(_) => return true,
         }
-        let count = batch.rows.len();
+        let count = batch.count;
         let mut waiting = vec![batch.rows];
         let mut pause = BACKOFF.0;
         while let Some(rows) = waiting.pop() {
@@ -234,6 +236,7 @@ impl Shipper {
 fn read(journal: &Journal, from: Position) -> io::Result<Batch> {
     let mut batch = Batch {
         rows: Vec::new(),
+        count: 0,
         bytes: 0,
         after: from,
         more: false,
@@ -280,6 +283,7 @@ impl Batch {
                 segment,
                 offset: reader.offset(),
             };
+            self.count += usize::from(matches!(settled, Some(Some(_))));
             match settled {
                 None => return Ok(()),
                 Some(None) => {}

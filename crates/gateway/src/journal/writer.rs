@@ -340,6 +340,12 @@ impl Journal {
         }
     }
 
+    /// How many rows were settled, those of earlier processes that were found included, and how many of them shipped.
+    pub(crate) fn progress(&self) -> (u64, u64) {
+        let shipped = self.0.rows_shipped.load(Ordering::Relaxed);
+        (self.0.rows_settled.load(Ordering::Relaxed), shipped)
+    }
+
     /// How much is not shipped yet.
     pub(crate) fn lag(&self) -> Lag {
         let settled = self.0.rows_settled.load(Ordering::Relaxed);

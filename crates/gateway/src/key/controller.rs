@@ -57,7 +57,10 @@ async fn ensure_secret(
     let project = object.namespace().unwrap_or_default();
     let api: Api<Secret> = Api::namespaced(context.client.clone(), &project);
     if let Some(found) = api.get_opt(&reference.name).await? {
-        return Ok(read(object, reference, &found));
+        return match read(object, reference, &found) {
+            Source::Written(hash) if is_due(object) => replace(object, reference, found, &hash, &api).await,
+            source => Ok(source),
+        };
     }
     let key = text::generate();
     let made = secret(object, reference, &key);
@@ -66,6 +69,39 @@ async fn ensure_secret(
         // Somebody was faster; the next look says who.
         Err(error) => Err(error.into()),
     }
+}
+
+/// Whether the key in the Secret is to be replaced.
+fn is_due(object: &ApiKey) -> bool {
+    let done = object.status.as_ref().map_or(0, |status| status.rotations);
+    let known = object
+        .status
+        .as_ref()
+        .is_some_and(|status| status.key_hash.is_some());
+    known && done < object.spec.rotations
+}
+
+/// Puts a new key into the Secret, unless an earlier look did and could not say so.
+async fn replace(
+    object: &ApiKey,
+    reference: &KeySecretRef,
+    mut secret: Secret,
+    hash: &str,
+    api: &Api<Secret>,
+) -> Result<Source, Error> {
+    let known = object
+        .status
+        .as_ref()
+        .and_then(|status| status.key_hash.as_deref());
+    if known != Some(hash) {
+        return Ok(Source::Replaced(hash.to_owned()));
+    }
+    let key = text::generate();
+    let data = secret.data.get_or_insert_default();
+    data.insert(reference.key.clone(), ByteString(key.as_bytes().to_vec()));
+    api.replace(&reference.name, &PostParams::default(), &secret)
+        .await?;
+    Ok(Source::Replaced(text::print(&text::hash(key.as_bytes()))))
 }
 
 fn read(object: &ApiKey, reference: &KeySecretRef, secret: &Secret) -> Source {

@@ -18,6 +18,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 use stead_kernel::Kind;
 
+use crate::duration::Span;
+
 /// A key for the model APIs. Only its hash is stored.
 #[derive(CustomResource, Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[kube(
@@ -69,9 +71,44 @@ pub(crate) struct ApiKeySpec {
     /// A Secret that Stead makes, with a key that Stead makes. A Secret that is there already is left alone.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub write_to_secret_ref: Option<KeySecretRef>,
+    /// The key that this one replaced, which works until its time is over.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub previous: Option<PreviousKey>,
+    /// How often the key in the Secret was to be replaced; counted up, it is replaced by a new one.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub rotations: u64,
+    /// How long a replaced key goes on working.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub overlap: Option<Span>,
+    /// The addresses that it may be used from, as networks (`10.0.0.0/8`, `2001:db8::/32`) or single addresses; any
+    /// without this list. What counts is the address that connects, which is a proxy's where there is one.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 100))]
+    pub allowed_addresses: Vec<String>,
+    /// The team that its usage counts for. Only admins set it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 63))]
+    pub team: Option<String>,
     /// Labels that every request with this key gets in its record.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub metadata: BTreeMap<String, String>,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "the signature that serde wants")]
+fn is_zero(count: &u64) -> bool {
+    *count == 0
+}
+
+/// A key that was replaced.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct PreviousKey {
+    /// `sha256:` and the SHA-256 of the whole key in hex.
+    #[schemars(regex(pattern = "^sha256:[0-9a-f]{64}$"))]
+    pub key_hash: String,
+    /// Until when it works (RFC 3339).
+    #[schemars(extend("format" = "date-time"))]
+    pub until: String,
 }
 
 /// Who owns a key.
@@ -113,6 +150,12 @@ pub(crate) struct ApiKeyStatus {
     /// The hash of the key that was written to the Secret.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub key_hash: Option<String>,
+    /// The key that was in the Secret before.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub previous: Option<PreviousKey>,
+    /// How often the key in the Secret was replaced.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub rotations: u64,
 }
 
 /// The kind with its example and its rules.

@@ -1,5 +1,8 @@
 //! What follows from a key's spec: rules of admission, its status. Nothing here performs I/O.
 
+use std::net::IpAddr;
+
+use ipnet::IpNet;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use stead_kernel::{
@@ -7,7 +10,7 @@ use stead_kernel::{
     conditions::{self, READY},
 };
 
-use super::{ApiKeySpec, ApiKeyStatus, text};
+use super::{ApiKeySpec, ApiKeyStatus, PreviousKey, text};
 
 /// The rules on writes that the schema cannot say; completes the owner.
 pub(crate) fn admit(admission: &mut Admission<'_>) -> Result<()> {
@@ -15,6 +18,9 @@ pub(crate) fn admit(admission: &mut Admission<'_>) -> Result<()> {
     let old = admission.old.and_then(|old| spec(old).ok());
     check_source(&new)?;
     check_expiry(&new)?;
+    check_previous(&new)?;
+    check_addresses(&new)?;
+    check_team(admission, &new, old.as_ref())?;
     check_secret(admission, &new, old.as_ref())?;
     settle_owner(admission, &new, old.as_ref())?;
     check_stranger(admission, old.as_ref())
@@ -59,6 +65,58 @@ fn check_expiry(new: &ApiKeySpec) -> Result<()> {
     expires.parse::<Timestamp>().map(drop).map_err(|error| {
         Error::invalid("spec.expires: write a time such as 2027-01-01T00:00:00Z").because(error)
     })
+}
+
+fn check_previous(new: &ApiKeySpec) -> Result<()> {
+    if new.rotations > 0 && new.write_to_secret_ref.is_none() {
+        return Err(
+            Error::invalid("spec.rotations: only a key in a Secret is replaced by the server")
+                .hint("replace another key with: stead key rotate NAME"),
+        );
+    }
+    let Some(previous) = &new.previous else {
+        return Ok(());
+    };
+    if new.key_hash.is_none() {
+        return Err(Error::invalid(
+            "spec.previous: of a key in a Secret the status knows the one before",
+        ));
+    }
+    if text::parse(&previous.key_hash).is_none() || previous.until.parse::<Timestamp>().is_err() {
+        return Err(Error::invalid(
+            "spec.previous: write a hash as in spec.keyHash, and a time such as 2027-01-01T00:00:00Z",
+        ));
+    }
+    Ok(())
+}
+
+fn check_addresses(new: &ApiKeySpec) -> Result<()> {
+    let wrong = new.allowed_addresses.iter().find(|text| network(text).is_none());
+    match wrong {
+        Some(text) => Err(Error::invalid(format!(
+            "spec.allowedAddresses: {text:?} is no address or network"
+        ))
+        .hint("write for example 10.0.0.0/8 or 192.0.2.7")),
+        None => Ok(()),
+    }
+}
+
+/// A network, or a single address as one.
+pub(crate) fn network(text: &str) -> Option<IpNet> {
+    text.parse()
+        .ok()
+        .or_else(|| text.parse::<IpAddr>().ok().map(IpNet::from))
+}
+
+/// A team pays for its keys, so who may choose one could charge any.
+fn check_team(admission: &Admission<'_>, new: &ApiKeySpec, old: Option<&ApiKeySpec>) -> Result<()> {
+    let before = old.and_then(|old| old.team.as_deref());
+    if new.team.as_deref() == before || admission.principal.is_admin() {
+        return Ok(());
+    }
+    Err(Error::forbidden(
+        "spec.team: only an admin puts a key into a team or takes it out",
+    ))
 }
 
 /// Whoever names a Secret to write to must be allowed to read that Secret.
@@ -116,6 +174,8 @@ pub(crate) enum Source {
     Given,
     /// The Secret is ours and holds a key with this hash.
     Written(String),
+    /// The same, and a new key took the place of the one that the status knows.
+    Replaced(String),
     /// The Secret is somebody else's, so it was left alone.
     Foreign(String),
 }
@@ -130,8 +190,12 @@ pub(crate) fn status(
 ) -> ApiKeyStatus {
     let mut status = old.cloned().unwrap_or_default();
     status.observed_generation = generation;
+    if let Source::Replaced(_) = source {
+        status.previous = status.key_hash.take().and_then(|hash| replaced(spec, hash, now));
+    }
+    status.rotations = spec.rotations;
     status.key_hash = match source {
-        Source::Written(hash) => Some(hash.clone()),
+        Source::Written(hash) | Source::Replaced(hash) => Some(hash.clone()),
         Source::Given | Source::Foreign(_) => None,
     };
     let expired = expiry(spec).is_some_and(|expires| expires <= now);
@@ -141,17 +205,38 @@ pub(crate) fn status(
             "SecretExists",
             format!("Secret `{secret}` was not made for this key; name another one or delete it"),
         ),
-        Source::Given | Source::Written(_) if spec.disabled => {
+        Source::Given | Source::Written(_) | Source::Replaced(_) if spec.disabled => {
             (false, "Disabled", "it is switched off".to_owned())
         }
-        Source::Given | Source::Written(_) if expired => (false, "Expired", "its time is over".to_owned()),
-        Source::Given | Source::Written(_) => (true, "Usable", String::new()),
+        Source::Given | Source::Written(_) | Source::Replaced(_) if expired => {
+            (false, "Expired", "its time is over".to_owned())
+        }
+        Source::Given | Source::Written(_) | Source::Replaced(_) => (true, "Usable", String::new()),
     };
     conditions::set(
         &mut status.conditions,
         conditions::condition(READY, ready, reason, message, generation, now),
     );
     status
+}
+
+/// A key that was just replaced, if it goes on working.
+fn replaced(spec: &ApiKeySpec, hash: String, now: Timestamp) -> Option<PreviousKey> {
+    let overlap = spec.overlap.filter(|overlap| !overlap.0.is_zero())?;
+    let until = now.checked_add(overlap.0).ok()?;
+    Some(PreviousKey {
+        key_hash: hash,
+        until: until.to_string(),
+    })
+}
+
+/// The key before this one, and until when it works.
+pub(crate) fn previous(spec: &ApiKeySpec, status: Option<&ApiKeyStatus>) -> Option<(text::Hash, Timestamp)> {
+    let previous = match &spec.write_to_secret_ref {
+        Some(_) => status?.previous.as_ref()?,
+        None => spec.previous.as_ref()?,
+    };
+    Some((text::parse(&previous.key_hash)?, previous.until.parse().ok()?))
 }
 
 /// When a key stops working.
@@ -286,5 +371,74 @@ mod tests {
             assert_eq!(status.conditions[0].reason, reason);
             assert_eq!(status.key_hash.as_deref(), hash);
         }
+    }
+
+    #[test]
+    fn a_key_names_its_predecessor_its_networks_and_its_team_in_good_form() {
+        let admin = Principal::admin();
+        let hash = "sha256:0000000000000000000000000000000000000000000000000000000000000000";
+        let previous = json!({"keyHash": hash, "until": "2027-01-01T00:00:00Z"});
+        let in_secret = || json!({"writeToSecretRef": {"name": "s"}});
+        let cases = [
+            (with(given(), "previous", previous.clone()), None),
+            (
+                with(given(), "previous", json!({"keyHash": hash, "until": "soon"})),
+                Some(Reason::Invalid),
+            ),
+            (with(in_secret(), "previous", previous), Some(Reason::Invalid)),
+            (with(given(), "rotations", json!(1)), Some(Reason::Invalid)),
+            (with(in_secret(), "rotations", json!(1)), None),
+            (
+                with(given(), "allowedAddresses", json!(["10.0.0.0/8", "::1"])),
+                None,
+            ),
+            (
+                with(given(), "allowedAddresses", json!(["10.0.0.0/33"])),
+                Some(Reason::Invalid),
+            ),
+            (with(given(), "team", json!("blue")), None),
+        ];
+        for (spec, expected) in cases {
+            assert_eq!(write(&admin, None, &spec).0, expected, "{spec}");
+        }
+        let in_team = || with(given(), "team", json!("blue"));
+        assert_eq!(write(&ada(), None, &in_team()).0, Some(Reason::Forbidden));
+        let owned = |spec: Value| with(spec, "owner", json!({"user": "ada"}));
+        assert_eq!(
+            write(&ada(), Some(owned(in_team())), &owned(given())).0,
+            Some(Reason::Forbidden)
+        );
+        assert_eq!(write(&ada(), Some(owned(in_team())), &owned(in_team())).0, None);
+    }
+
+    #[test]
+    fn a_replaced_key_works_for_the_overlap_and_no_longer() {
+        let now: Timestamp = "2026-11-30T00:00:00Z".parse().unwrap();
+        let hash = |letter: &str| format!("sha256:{}", letter.repeat(64));
+        let old = ApiKeyStatus {
+            key_hash: Some(hash("a")),
+            ..ApiKeyStatus::default()
+        };
+        let spec = |overlap: Value| {
+            let spec = json!({"writeToSecretRef": {"name": "s"}, "rotations": 1, "overlap": overlap});
+            ApiKeySpec::deserialize(spec).unwrap()
+        };
+        let made = |overlap| {
+            status(
+                &spec(overlap),
+                Some(&old),
+                &Source::Replaced(hash("b")),
+                None,
+                now,
+            )
+        };
+        let kept = made(json!("24h"));
+        assert_eq!((kept.key_hash, kept.rotations), (Some(hash("b")), 1));
+        let previous = kept.previous.unwrap();
+        assert_eq!(
+            (previous.key_hash, previous.until.as_str()),
+            (hash("a"), "2026-12-01T00:00:00Z")
+        );
+        assert_eq!(made(Value::Null).previous, None);
     }
 }

@@ -7,6 +7,7 @@
 
 pub(crate) mod controller;
 pub(crate) mod plan;
+pub(crate) mod prices;
 mod types;
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
@@ -15,6 +16,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use stead_kernel::Kind;
+
+use prices::ModelPrice;
 
 pub(crate) use types::{Listing, ProviderType, Scheme};
 
@@ -77,6 +80,10 @@ pub(crate) struct ModelProviderSpec {
     /// Which addresses its URL may lead to. `Private` (loopback and private networks too) needs an admin.
     #[serde(default)]
     pub network: Network,
+    /// What its models cost, where that is not what Stead knows; the first entry that fits a model counts.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 200))]
+    pub prices: Vec<ModelPrice>,
     /// Other projects that it is offered to.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub allowed_projects: Option<AllowedProjects>,

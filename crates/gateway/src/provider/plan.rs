@@ -11,7 +11,7 @@ use stead_kernel::{
 };
 use url::Url;
 
-use super::{Listing, ModelProviderSpec, ModelProviderStatus, Network, ProviderType};
+use super::{Listing, ModelProviderSpec, ModelProviderStatus, Network, ProviderType, prices};
 
 /// The most models that a status lists.
 pub(crate) const MODEL_LIMIT: usize = 2_000;
@@ -145,6 +145,7 @@ pub(crate) fn admit(admission: &mut Admission<'_>) -> Result<()> {
     let old = admission.old.and_then(|old| spec(old).ok());
     check_address(&new)?;
     check_models(&new)?;
+    prices::check(&new.prices)?;
     check_network(admission, &new, old.as_ref())?;
     check_secret(admission, &new, old.as_ref())?;
     check_projects(admission, &new, old.as_ref())

@@ -14,6 +14,7 @@ use crate::{
     provider::{
         Availability, ModelProvider, ProviderType, Scheme, SecretKeyRef,
         plan::{Endpoints, reach},
+        prices::PriceList,
     },
     route::{ModelRoute, RouteTarget, plan},
     signin::{SignIn, amazon, google},
@@ -200,6 +201,7 @@ impl Sources {
             reach: reach(spec.network),
             closed: embedded || spec.models.is_some(),
             models,
+            prices: PriceList::of(&spec.prices),
             counters,
         }
     }

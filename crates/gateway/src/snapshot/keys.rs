@@ -1,7 +1,8 @@
 //! Keys as the request path sees them, by hash and by name.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{collections::BTreeMap, net::IpAddr, sync::Arc};
 
+use ipnet::IpNet;
 use kube::ResourceExt;
 use stead_kernel::{Credential, Principal, Timestamp, groups};
 
@@ -19,6 +20,12 @@ pub(crate) struct Key {
     pub(crate) project: Arc<str>,
     pub(crate) name: Arc<str>,
     hash: text::Hash,
+    /// The key before this one, and until when it works.
+    previous: Option<(text::Hash, Timestamp)>,
+    /// The networks that it may be used from; any when there are none.
+    networks: Vec<IpNet>,
+    /// The team that its usage counts for, or nothing.
+    pub(crate) team: Box<str>,
     /// Who uses it.
     pub(crate) principal: Arc<Principal>,
     pub(crate) expires: Option<Timestamp>,
@@ -63,14 +70,52 @@ impl Key {
             project: project.into(),
             name: name.into(),
             hash,
+            previous: plan::previous(spec, status),
+            networks: spec
+                .allowed_addresses
+                .iter()
+                .filter_map(|text| plan::network(text))
+                .collect(),
+            team: spec.team.as_deref().unwrap_or_default().into(),
             expires: plan::expiry(spec),
-            // An expiry that cannot be read is taken as over.
-            disabled: spec.disabled || (spec.expires.is_some() && plan::expiry(spec).is_none()),
+            // An expiry that cannot be read is taken as over, and a network that cannot be read as none.
+            disabled: spec.disabled
+                || (spec.expires.is_some() && plan::expiry(spec).is_none())
+                || spec
+                    .allowed_addresses
+                    .iter()
+                    .any(|text| plan::network(text).is_none()),
             routes: spec.routes.clone(),
             models: spec.models.clone(),
             labels: spec.metadata.clone(),
             created: object.creation_timestamp().map(|time| time.0),
         })
+    }
+
+    /// Until when a text with this hash works; `None` for the key itself.
+    pub(crate) fn replaced(&self, hash: &text::Hash) -> Option<Timestamp> {
+        let (_, until) = self
+            .previous
+            .filter(|(previous, _)| previous == hash && self.hash != *hash)?;
+        Some(until)
+    }
+
+    /// Whether it may be used from an address; one that is not known fits no network.
+    pub(crate) fn allows_address(&self, address: Option<IpAddr>) -> bool {
+        self.networks.is_empty()
+            || address.is_some_and(|address| {
+                let address = address.to_canonical();
+                self.networks.iter().any(|network| network.contains(&address))
+            })
+    }
+
+    /// The hashes that it is found by.
+    fn hashes(&self) -> impl Iterator<Item = text::Hash> + use<> {
+        let previous = self
+            .previous
+            .map(|(hash, _)| hash)
+            .filter(|hash| *hash != self.hash);
+        [Some(self.hash), previous].into_iter().flatten()
     }
 
     fn is_free(&self) -> bool {
@@ -154,10 +199,12 @@ impl KeyTable {
         if let Some(piece) = self.by_name.piece(key.id.as_bytes()) {
             piece.insert(key.id.clone(), Arc::clone(&key));
         }
-        if let Some(piece) = self.by_hash.piece(&key.hash) {
-            let claims = piece.entry(key.hash).or_default();
-            claims.push(key);
-            claims.sort_by(|a, b| (a.created, &a.id).cmp(&(b.created, &b.id)));
+        for hash in key.hashes() {
+            if let Some(piece) = self.by_hash.piece(&hash) {
+                let claims = piece.entry(hash).or_default();
+                claims.push(Arc::clone(&key));
+                claims.sort_by(|a, b| (a.created, &a.id).cmp(&(b.created, &b.id)));
+            }
         }
     }
 
@@ -172,12 +219,14 @@ impl KeyTable {
             .piece(id.as_bytes())
             .and_then(|piece| piece.remove(id.as_str()));
         let Some(key) = removed else { return };
-        if let Some(piece) = self.by_hash.piece(&key.hash)
-            && let Some(claims) = piece.get_mut(&key.hash)
-        {
-            claims.retain(|claim| claim.id != key.id);
-            if claims.is_empty() {
-                piece.remove(&key.hash);
+        for hash in key.hashes() {
+            if let Some(piece) = self.by_hash.piece(&hash)
+                && let Some(claims) = piece.get_mut(&hash)
+            {
+                claims.retain(|claim| claim.id != key.id);
+                if claims.is_empty() {
+                    piece.remove(&hash);
+                }
             }
         }
     }
@@ -223,6 +272,63 @@ mod tests {
         table.remove("a", "k");
         assert!(table.by_name("a", "k").is_none());
         assert_eq!((table.count(), before.count()), (0, 1));
+    }
+
+    fn rotated() -> Key {
+        let hash = |text: &str| text::print(&text::hash(text.as_bytes()));
+        let object = serde_json::from_value(json!({
+            "apiVersion": "stead.dev/v1alpha1", "kind": "ApiKey",
+            "metadata": {"name": "k", "namespace": "a"},
+            "spec": {"owner": {"user": "ada"}, "keyHash": hash("new"), "team": "blue",
+                "allowedAddresses": ["10.0.0.0/8", "::1"],
+                "previous": {"keyHash": hash("old"), "until": "2026-12-01T00:00:00Z"}},
+        }))
+        .unwrap();
+        Key::of(&object).unwrap()
+    }
+
+    #[test]
+    fn a_key_is_found_by_the_one_before_it_too() {
+        let mut table = KeyTable::default();
+        table.put(rotated());
+        let found = |table: &KeyTable, text: &str| table.by_hash(&text::hash(text.as_bytes())).cloned();
+        let (new, old) = (found(&table, "new").unwrap(), found(&table, "old").unwrap());
+        assert!(Arc::ptr_eq(&new, &old));
+        assert_eq!(new.replaced(&text::hash(b"new")), None);
+        assert_eq!(
+            new.replaced(&text::hash(b"old")),
+            Some("2026-12-01T00:00:00Z".parse().unwrap())
+        );
+        table.put(key("a", "k", "newest", OLD));
+        assert!(found(&table, "old").is_none() && found(&table, "new").is_none());
+    }
+
+    #[test]
+    fn a_key_works_from_the_networks_that_it_names() {
+        let key = rotated();
+        let from = |text: &str| key.allows_address(Some(text.parse().unwrap()));
+        assert!(from("10.1.2.3") && from("::ffff:10.1.2.3") && from("::1"));
+        assert!(!from("192.0.2.1") && !from("::2") && !key.allows_address(None));
+    }
+
+    /// What a request does with a hundred thousand keys is what it does with one: it looks into one of 256 pieces.
+    #[test]
+    fn a_hundred_thousand_keys_are_looked_up_in_one_piece_of_even_size() {
+        let mut table = KeyTable::default();
+        for number in 0..100_000 {
+            table.put(key("a", &format!("key-{number}"), &format!("text-{number}"), OLD));
+        }
+        assert_eq!(table.count(), 100_000);
+        let largest = table.by_hash.sizes().max().unwrap();
+        let names = table.by_name.sizes().max().unwrap();
+        assert!(
+            largest < 600 && names < 600,
+            "{largest} {names} of 391 on average"
+        );
+        let before = table.clone();
+        table.put(key("a", "one-more", "text", OLD));
+        // The change copied one piece of each map; all others are shared.
+        assert!(before.by_hash.shared_with(&table.by_hash) >= 255);
     }
 
     #[test]

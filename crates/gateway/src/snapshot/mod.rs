@@ -25,7 +25,8 @@ pub(crate) use keys::{Key, KeyTable};
 pub(crate) use watch::{Handle, embedded, follow, model_resource};
 
 use crate::{
-    provider::{Availability, ProviderType},
+    provider::{Availability, ProviderType, prices::PriceList},
+    quota::QuotaTable,
     route::{Strategy, plan::Limits},
     signin::SignIn,
 };
@@ -37,6 +38,8 @@ pub(crate) struct Snapshot {
     pub(crate) keys: KeyTable,
     /// Routes and providers by project.
     pub(crate) catalog: Arc<Catalog>,
+    /// Quotas by whom they limit.
+    pub(crate) quotas: Arc<QuotaTable>,
 }
 
 /// Routes and providers by project.
@@ -93,6 +96,8 @@ pub(crate) struct Provider {
     pub(crate) closed: bool,
     /// Names of its models, in order.
     pub(crate) models: Vec<Box<str>>,
+    /// Prices that its object names itself.
+    pub(crate) prices: PriceList,
     pub(crate) counters: Arc<Counters>,
 }
 
@@ -266,6 +271,14 @@ impl Snapshot {
         allowed
             .then(|| Route::direct(provider, model))
             .ok_or(Refusal::NotAllowed)
+    }
+
+    /// All targets that a request for a route may be sent to: its own, and those of its fallbacks.
+    pub(crate) fn all_targets(&self, project: &str, route: &Route) -> Vec<Target> {
+        let routes = &self.project(project).routes;
+        let fallbacks = route.fallbacks.iter().filter_map(|name| routes.get(name));
+        let later = fallbacks.flat_map(|route| &route.targets);
+        route.targets.iter().chain(later).cloned().collect()
     }
 
     /// Every provider once.

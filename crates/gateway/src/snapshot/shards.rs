@@ -47,6 +47,19 @@ impl<K: Hash + Eq + Clone, V: Clone> Shards<K, V> {
         Arc::make_mut(&mut self.pieces).get_mut(place).map(Arc::make_mut)
     }
 
+    /// How many values each piece has.
+    #[cfg(test)]
+    pub(crate) fn sizes(&self) -> impl Iterator<Item = usize> {
+        self.pieces.iter().map(|piece| piece.len())
+    }
+
+    /// How many pieces two copies share.
+    #[cfg(test)]
+    pub(crate) fn shared_with(&self, other: &Self) -> usize {
+        let pairs = self.pieces.iter().zip(other.pieces.iter());
+        pairs.filter(|(one, two)| Arc::ptr_eq(one, two)).count()
+    }
+
     /// All values.
     pub(crate) fn values(&self) -> impl Iterator<Item = &V> {
         self.pieces.iter().flat_map(|piece| piece.values())

@@ -90,6 +90,7 @@ fn world() -> Snapshot {
     sources.routes.insert(id("default", "chat"), chat());
     Snapshot {
         keys: KeyTable::default(),
+        quotas: Default::default(),
         catalog: Arc::new(sources.compile()),
     }
 }

@@ -28,7 +28,12 @@ use super::{
     compile::{EmbeddedModel, Id, Secrets, Sources},
     keys::Key,
 };
-use crate::{key::ApiKey, provider::ModelProvider, route::ModelRoute};
+use crate::{
+    key::ApiKey,
+    provider::ModelProvider,
+    quota::{Meters, Quota},
+    route::ModelRoute,
+};
 
 /// How many changes may wait for the compiler; watches wait when it is full.
 const QUEUE: usize = 1_024;
@@ -68,10 +73,11 @@ enum Change {
     Keys(Delta<ApiKey>),
     Models(Delta<DynamicObject>),
     Secret(Id, Option<Secrets>),
+    Quotas(Delta<Quota>),
 }
 
 /// Starts to follow the resources.
-pub(crate) fn follow(context: &Context) -> Handle {
+pub(crate) fn follow(context: &Context, meters: Meters) -> Handle {
     let (sender, receiver) = mpsc::channel(QUEUE);
     let (ready_sender, ready) = watch::channel(false);
     let snapshot = Arc::new(ArcSwap::from_pointee(Snapshot::default()));
@@ -80,6 +86,7 @@ pub(crate) fn follow(context: &Context) -> Handle {
     feed(tasks, Api::all(client.clone()), &sender, Change::Providers);
     feed(tasks, Api::all(client.clone()), &sender, Change::Routes);
     feed(tasks, Api::all(client.clone()), &sender, Change::Keys);
+    feed(tasks, Api::all(client.clone()), &sender, Change::Quotas);
     feed(
         tasks,
         Api::all_with(client.clone(), &model_resource()),
@@ -92,6 +99,7 @@ pub(crate) fn follow(context: &Context) -> Handle {
         data: context.data.clone(),
         sender,
         sources: Sources::default(),
+        meters,
         secret_watches: HashMap::new(),
         listed: BTreeSet::new(),
         snapshot: Arc::clone(&snapshot),
@@ -161,10 +169,11 @@ enum Listed {
     Routes,
     Keys,
     Models,
+    Quotas,
 }
 
 /// How many kinds there are to list.
-const KINDS: usize = 4;
+const KINDS: usize = 5;
 
 impl Change {
     /// The kind of which this is the whole list.
@@ -174,7 +183,13 @@ impl Change {
             Self::Routes(Delta::All(_)) => Some(Listed::Routes),
             Self::Keys(Delta::All(_)) => Some(Listed::Keys),
             Self::Models(Delta::All(_)) => Some(Listed::Models),
-            Self::Providers(_) | Self::Routes(_) | Self::Keys(_) | Self::Models(_) | Self::Secret(..) => None,
+            Self::Quotas(Delta::All(_)) => Some(Listed::Quotas),
+            Self::Providers(_)
+            | Self::Routes(_)
+            | Self::Keys(_)
+            | Self::Models(_)
+            | Self::Quotas(_)
+            | Self::Secret(..) => None,
         }
     }
 }
@@ -185,6 +200,7 @@ struct Compiler {
     data: DataDir,
     sender: mpsc::Sender<Change>,
     sources: Sources,
+    meters: Meters,
     /// A watch per Secret that some provider names; dropped, it stops.
     secret_watches: HashMap<Id, DropGuard>,
     /// Which kinds were listed at least once.
@@ -230,6 +246,13 @@ impl Compiler {
             }
             Change::Keys(delta) => {
                 apply_keys(delta, next);
+                return false;
+            }
+            Change::Quotas(delta) => {
+                // Most changes are those of statuses.
+                if apply_quotas(delta, &self.meters) {
+                    next.quotas = Arc::new(self.meters.table());
+                }
                 return false;
             }
         }
@@ -282,6 +305,25 @@ fn put<K: Resource, T>(map: &mut BTreeMap<Id, T>, delta: Delta<K>, compile: impl
         }
         Delta::Remove(id) => {
             map.remove(&id);
+        }
+    }
+}
+
+/// Says whether anything changed.
+fn apply_quotas(delta: Delta<Quota>, meters: &Meters) -> bool {
+    match delta {
+        Delta::All(objects) => {
+            let ids: BTreeSet<Id> = objects.iter().map(id).collect();
+            meters.retain(|id| ids.contains(id));
+            for object in &objects {
+                meters.put(object);
+            }
+            true
+        }
+        Delta::Put(object) => meters.put(&object),
+        Delta::Remove(id) => {
+            meters.remove(&id);
+            true
         }
     }
 }

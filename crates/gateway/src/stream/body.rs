@@ -73,7 +73,8 @@ impl StreamBody {
         if let Some(ledger) = self.ledger.take() {
             let tally = std::mem::take(&mut self.tally);
             match failure {
-                None => ledger.succeed(tally),
+                // The head of the answer is long gone, and with it the header that would say so.
+                None => drop(ledger.succeed(tally)),
                 Some(failure) => ledger.fail(&failure.error, tally),
             }
         }

@@ -93,7 +93,10 @@ fn forwarded(call: &Call<'_>, target: &Target, wire: Wire) -> Sent {
     };
     Sent {
         path,
-        body: call.request.body_for(&target.model, call.operation).to_vec(),
+        body: call
+            .request
+            .body_for(&target.model, target.provider.kind, call.operation)
+            .to_vec(),
         headers: Vec::new(),
         notes: Vec::new(),
     }

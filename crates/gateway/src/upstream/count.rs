@@ -48,7 +48,9 @@ pub(super) async fn ask(
     };
     let uri = Uri::try_from(format!("{}/{path}", spoken.base))
         .map_err(|_| Failure::unusable(provider, "its address is none for this model"))?;
-    let body = call.request.body_for(&target.model, call.operation);
+    let body = call
+        .request
+        .body_for(&target.model, target.provider.kind, call.operation);
     let mut outgoing = Outgoing::plain(api, uri, body);
     outgoing.headers.extend_from_slice(call.passed);
     let response = send(call, target, outgoing).await?;

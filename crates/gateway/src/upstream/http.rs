@@ -37,7 +37,9 @@ pub(super) async fn ask(
 ) -> Result<Answer, Failure> {
     let since = Instant::now();
     let uri = address(call, target, api)?;
-    let body = call.request.body_for(&target.model, call.operation);
+    let body = call
+        .request
+        .body_for(&target.model, target.provider.kind, call.operation);
     let response = send(call, target, Outgoing::plain(api, uri, body)).await?;
     if !response.status().is_success() {
         return Err(refusal(call, &target.provider, response).await);

@@ -39,7 +39,9 @@ pub(super) async fn ask(
     let since = Instant::now();
     let provider = &target.provider;
     let uri = address(call, target, api)?;
-    let body = call.request.body_for(&target.model, call.operation);
+    let body = call
+        .request
+        .body_for(&target.model, target.provider.kind, call.operation);
     let mut outgoing = Outgoing::plain(api, uri, body);
     if let Some(form) = &call.request.form {
         outgoing.headers.push((header::CONTENT_TYPE, form.clone()));

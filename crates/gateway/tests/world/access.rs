@@ -4,12 +4,12 @@ use std::time::Duration;
 
 use http::{StatusCode, header};
 use serde_json::json;
-use stead_kernel::Body;
-use stead_testkit::World;
+use stead_kernel::{Body, http::Connection};
+use stead_testkit::{World, poll_until};
 
 use crate::{
     providers::{Provider, answer},
-    stage::{KEY, Stage, ask, post},
+    stage::{KEY, SOON, Stage, ask, hash, post},
 };
 
 async fn stage() -> Stage {
@@ -196,4 +196,52 @@ async fn requests_that_are_wrong_get_one_clear_error() {
         ])))
         .unwrap();
     assert_eq!(stage.send(cut).await.error(), (400, "incomplete_body".into()));
+}
+
+#[tokio::test]
+async fn a_replaced_key_works_until_its_time_is_over() {
+    let stage = stage().await;
+    let until = stead_kernel::Timestamp::from_second(4_000_000_000).unwrap();
+    let previous = json!({"keyHash": hash("sk-stead-before"), "until": until.to_string()});
+    stage
+        .key("turned", "sk-stead-after", json!({"previous": previous}))
+        .await;
+    assert_eq!(status(&stage, "sk-stead-after", "chat").await.0, 200);
+    assert_eq!(status(&stage, "sk-stead-before", "chat").await.0, 200);
+    stage.world.ports.clock.set(until);
+    assert_eq!(status(&stage, "sk-stead-after", "chat").await.0, 200);
+    let refused = (401, "invalid_api_key".to_owned());
+    assert_eq!(status(&stage, "sk-stead-before", "chat").await, refused);
+    let rows = stage.rows(3).await;
+    assert!(rows.iter().all(|row| row.key == "turned"));
+}
+
+#[tokio::test]
+async fn a_key_is_used_from_its_own_networks_only() {
+    let stage = stage().await;
+    stage.apply("ApiKey", "apikeys", "near", json!({
+        "owner": {"user": "ada"}, "keyHash": hash("sk-stead-near"), "allowedAddresses": ["10.0.0.0/8"],
+    })).await;
+    let from = async |peer: &str| {
+        let mut request = post("/v1/chat/completions", "sk-stead-near", &ask("chat").to_string());
+        let peer = peer.parse().unwrap();
+        request.extensions_mut().insert(Connection { peer, tls: true });
+        stage.send(request).await
+    };
+    poll_until(SOON, "the key", async || {
+        (from("10.1.2.3:5").await.status == StatusCode::OK).then_some(())
+    })
+    .await;
+    let refused = from("192.0.2.1:5").await;
+    assert_eq!(refused.error().0, 401);
+    assert!(
+        refused.text().contains("may not be used from this address"),
+        "{}",
+        refused.text()
+    );
+    assert_eq!(
+        status(&stage, "sk-stead-near", "chat").await.0,
+        401,
+        "who is not known is nowhere"
+    );
 }

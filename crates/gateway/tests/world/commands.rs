@@ -137,3 +137,28 @@ async fn a_provider_is_tested_by_a_question() {
     );
     assert_eq!(refused(&api, "provider test up", &[]).await, Reason::NotFound);
 }
+
+#[tokio::test]
+async fn a_key_is_replaced_and_the_old_one_works_for_a_while() {
+    let api = FakeApi::default();
+    let line = "key create ci --team blue --address 10.0.0.0/8 --address ::1 --metadata app=shop";
+    let first = ok(&api, line, &[]).await;
+    let stored = api.all("apikeys").remove(0);
+    assert_eq!(stored["spec"]["team"], "blue");
+    assert_eq!(stored["spec"]["allowedAddresses"], json!(["10.0.0.0/8", "::1"]));
+    assert_eq!(stored["spec"]["metadata"], json!({"app": "shop"}));
+    let second = ok(&api, "key rotate ci --overlap 24h", &[]).await;
+    assert_ne!(first["key"], second["key"]);
+    let stored = api.all("apikeys").remove(0);
+    assert_eq!(stored["spec"]["keyHash"], hash(second["key"].as_str().unwrap()));
+    assert_eq!(
+        stored["spec"]["previous"]["keyHash"],
+        hash(first["key"].as_str().unwrap())
+    );
+    assert!(stored["spec"]["previous"]["until"].is_string());
+    assert_eq!(
+        refused(&api, "key rotate ci --overlap soon", &[]).await,
+        Reason::Invalid
+    );
+    assert_eq!(refused(&api, "key rotate nobody", &[]).await, Reason::NotFound);
+}

@@ -114,6 +114,39 @@ async fn a_key_is_made_for_a_secret_once_and_works() {
 }
 
 #[tokio::test]
+async fn a_key_in_a_secret_is_replaced_once_for_each_count_and_the_old_one_works_for_a_while() {
+    let stage = Stage::start(World::new()).await;
+    let mut spec = json!({"owner": {"user": "ci"}, "writeToSecretRef": {"name": "ci-key", "key": "key"}});
+    stage.apply("ApiKey", "apikeys", "ci", spec.clone()).await;
+    ready(&stage, &format!("{KEYS}/ci"), "Usable").await;
+    let stored = || key_of(&stage.world.api.get(&format!("{SECRETS}/ci-key")).unwrap());
+    let old = stored();
+    spec["rotations"] = json!(1);
+    spec["overlap"] = json!("24h");
+    stage.apply("ApiKey", "apikeys", "ci", spec.clone()).await;
+    let status = poll_until(SOON, "the key to be replaced", async || {
+        let object = stage.world.api.get(&format!("{KEYS}/ci"))?;
+        (object["status"]["rotations"] == 1).then(|| object["status"].clone())
+    })
+    .await;
+    let new = stored();
+    assert_ne!(new, old);
+    assert_eq!(status["keyHash"], hash(&new));
+    assert_eq!(status["previous"]["keyHash"], hash(&old));
+    for key in [&old, &new] {
+        poll_until(SOON, "the key", async || {
+            let reply = stage.send(post("/v1/chat/completions", key, "{}")).await;
+            (reply.status == StatusCode::BAD_REQUEST).then_some(())
+        })
+        .await;
+    }
+    spec["disabled"] = json!(true);
+    stage.apply("ApiKey", "apikeys", "ci", spec).await;
+    ready(&stage, &format!("{KEYS}/ci"), "Disabled").await;
+    assert_eq!(stored(), new);
+}
+
+#[tokio::test]
 async fn a_secret_that_was_not_made_for_a_key_is_left_alone() {
     let stage = Stage::start(World::new()).await;
     stage.secret("taken", "key", "sk-stead-somebody").await;

@@ -16,4 +16,6 @@ mod faults;
 mod forward;
 mod operations;
 mod providers;
+mod quotas;
+mod replicas;
 mod stage;

@@ -1,7 +1,14 @@
 //! A running gateway and what tests do with it.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
+use async_trait::async_trait;
 use axum::{Router, extract::Request, middleware::Next};
 use bytes::Bytes;
 use http::{HeaderMap, StatusCode, header};
@@ -12,8 +19,9 @@ use kube::{
     core::{ApiResource, DynamicObject, GroupVersionKind},
 };
 use serde_json::{Value, json};
+use stead_gateway::{Leader, Post};
 use stead_kernel::{
-    Authenticator, Body, Context, Identity, Principal,
+    Authenticator, Body, Context, Error, Identity, Principal, Result, Running,
     ports::{Prices, events::RequestRow},
 };
 use stead_testkit::{World, poll_until};
@@ -91,6 +99,12 @@ impl Stage {
         };
         context.ports.prices = prices;
         let running = (stead_gateway::module().start)(context).await.unwrap();
+        let stage = Self::over(world, running);
+        stage.key("ada", KEY, json!({})).await;
+        stage
+    }
+
+    fn over(world: World, running: Running) -> Self {
         let known = running.authenticators;
         let routes = running
             .routes
@@ -98,13 +112,65 @@ impl Stage {
                 let known = known.clone();
                 async move { next.run(identify(request, &known)).await }
             }));
-        let stage = Self {
+        Self {
             world,
             routes,
             metrics: running.metrics,
+        }
+    }
+
+    /// The same gateway after its process ended, with what it had stored.
+    pub(crate) async fn restart(mut self) -> Self {
+        self.world.restart().await;
+        Self::start(self.world).await
+    }
+
+    /// A gateway in another process, which borrows from this one and ships its journal to the same events.
+    pub(crate) async fn replica(&self, name: &str, line: Arc<dyn Post>) -> Self {
+        let world = World::new();
+        let mut context = Context {
+            client: client(&self.world),
+            ..world.context()
         };
-        stage.key("ada", KEY, json!({})).await;
-        stage
+        let ports = self.world.context().ports;
+        context.ports.events = ports.events;
+        context.ports.clock = ports.clock;
+        context.ports.outbound = ports.outbound;
+        let leader = Leader {
+            replica: name.to_owned(),
+            post: line,
+        };
+        let running = stead_gateway::start_replica(context, leader).await.unwrap();
+        Self::over(world, running)
+    }
+
+    /// Makes a quota on the key `ada` and waits until it counts.
+    pub(crate) async fn quota(&self, name: &str, spec: Value) {
+        let mut whole = json!({"subject": {"kind": "Key", "name": "ada"}});
+        merge(&mut whole, spec);
+        self.apply("Quota", "quotas", name, whole).await;
+        self.quota_status(name, "it to count", |status| {
+            let conditions = status["conditions"].as_array()?;
+            conditions
+                .iter()
+                .find(|c| c["type"] == "Ready" && c["status"] == "True")
+                .map(drop)
+        })
+        .await;
+    }
+
+    /// Waits until a quota's status is as wanted.
+    pub(crate) async fn quota_status<T>(
+        &self,
+        name: &str,
+        what: &str,
+        wanted: impl Fn(&Value) -> Option<T>,
+    ) -> T {
+        let path = format!("/apis/stead.dev/v1alpha1/namespaces/default/quotas/{name}");
+        poll_until(SOON, what, async || {
+            wanted(self.world.api.get(&path)?.get("status")?)
+        })
+        .await
     }
 
     /// Makes an `ApiKey` and waits until it is known.
@@ -251,6 +317,43 @@ impl Stage {
 
     pub(crate) fn metrics(&self) -> String {
         self.metrics.iter().map(|render| render()).collect()
+    }
+}
+
+/// The line of a replica to its leader, which tests can cut.
+pub(crate) struct Line {
+    leader: Mutex<Router>,
+    pub(crate) cut: AtomicBool,
+}
+
+impl Line {
+    pub(crate) fn to(leader: &Stage) -> Arc<Self> {
+        Arc::new(Self {
+            leader: Mutex::new(leader.routes.clone()),
+            cut: AtomicBool::new(false),
+        })
+    }
+
+    /// Leads to another leader from now on.
+    pub(crate) fn turn_to(&self, leader: &Stage) {
+        *self.leader.lock().unwrap() = leader.routes.clone();
+    }
+}
+
+#[async_trait]
+impl Post for Line {
+    async fn post(&self, path: &str, body: &Value) -> Result<Value> {
+        if self.cut.load(Ordering::SeqCst) {
+            return Err(Error::unavailable("the line is cut"));
+        }
+        let leader = self.leader.lock().unwrap().clone();
+        let Ok(response) = leader.oneshot(post(path, "admin", &body.to_string())).await;
+        let status = response.status();
+        let bytes = response.into_body().collect().await.unwrap().to_bytes();
+        if !status.is_success() {
+            return Err(Error::internal(String::from_utf8_lossy(&bytes).into_owned()));
+        }
+        Ok(serde_json::from_slice(&bytes).unwrap())
     }
 }
 

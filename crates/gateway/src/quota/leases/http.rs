@@ -1,0 +1,108 @@
+//! Leases over HTTP: `POST /api/gateway/leases` takes a batch of reports, `POST /api/gateway/leases/recalls` waits until
+//! something is wanted back. Both are for gateway processes and admins.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use axum::{Extension, Json, Router, extract::State, routing::post};
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use serde_json::Value;
+use stead_kernel::{Error, Identity, Principal, Result, http::ApiError};
+
+use super::{Answer, Batch, Desk, Leases};
+
+const LEASES: &str = "/api/gateway/leases";
+const RECALLS: &str = "/api/gateway/leases/recalls";
+/// The group of gateway processes that are not the leader.
+const GATEWAYS: &str = "stead:gateways";
+
+/// What lends over HTTP.
+pub(crate) fn routes(desk: Arc<Desk>) -> Router {
+    Router::new()
+        .route(LEASES, post(report))
+        .route(RECALLS, post(recalls))
+        .with_state(desk)
+}
+
+/// The question for what is wanted back.
+#[derive(Serialize, Deserialize)]
+struct Question {
+    holder: String,
+}
+
+async fn report(
+    State(desk): State<Arc<Desk>>,
+    Extension(identity): Extension<Identity>,
+    Json(mut batch): Json<Batch>,
+) -> std::result::Result<Json<Answer>, ApiError> {
+    batch.holder = holder(&identity, &batch.holder)?;
+    Ok(Json(desk.report(batch).await?))
+}
+
+async fn recalls(
+    State(desk): State<Arc<Desk>>,
+    Extension(identity): Extension<Identity>,
+    Json(question): Json<Question>,
+) -> std::result::Result<Json<Vec<String>>, ApiError> {
+    let holder = holder(&identity, &question.holder)?;
+    Ok(Json(desk.recalls(&holder).await?))
+}
+
+/// The holder that a caller may speak for: its own name stands before it.
+fn holder(identity: &Identity, named: &str) -> Result<String> {
+    let mut extensions = http::Extensions::new();
+    extensions.insert(identity.clone());
+    let principal = Identity::require(&extensions)?;
+    if !may_borrow(&principal) {
+        return Err(Error::forbidden(
+            "only gateway processes and admins borrow slices of quotas",
+        ));
+    }
+    if named.is_empty()
+        || named.len() > 100
+        || !named.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'|')
+    {
+        return Err(Error::invalid("holder: write a short name in plain letters"));
+    }
+    Ok(format!("{}:{named}", principal.user))
+}
+
+fn may_borrow(principal: &Principal) -> bool {
+    principal.is_admin() || principal.groups.iter().any(|group| group == GATEWAYS)
+}
+
+/// Sends JSON to a path of the leader's API, as this gateway, and reads the JSON answer.
+#[async_trait]
+pub trait Post: Send + Sync {
+    /// Sends JSON and reads the answer.
+    ///
+    /// # Errors
+    /// `Unavailable` when the leader does not answer; else what it answered.
+    async fn post(&self, path: &str, body: &Value) -> Result<Value>;
+}
+
+/// The leader, over HTTP.
+pub(crate) struct Remote(pub(crate) Arc<dyn Post>);
+
+impl Remote {
+    async fn call<T: DeserializeOwned>(&self, path: &str, body: &impl Serialize) -> Result<T> {
+        let odd = |error| Error::internal("the leader speaks another version of leases").because(error);
+        let body = serde_json::to_value(body).map_err(odd)?;
+        let answer = self.0.post(path, &body).await?;
+        serde_json::from_value(answer).map_err(odd)
+    }
+}
+
+#[async_trait]
+impl Leases for Remote {
+    async fn report(&self, batch: Batch) -> Result<Answer> {
+        self.call(LEASES, &batch).await
+    }
+
+    async fn recalls(&self, holder: &str) -> Result<Vec<String>> {
+        let question = Question {
+            holder: holder.to_owned(),
+        };
+        self.call(RECALLS, &question).await
+    }
+}
