@@ -31,6 +31,7 @@ fn the_fields_that_matter_are_found() {
         RequestFields {
             stream: true,
             max_tokens: Some(7),
+            longest_output: Some(7),
             include_usage: Some(true),
             choices: Some(2),
             user: Some("u".to_owned()),
@@ -49,6 +50,7 @@ fn absent_and_null_fields_are_the_same() {
     assert_eq!(
         RequestFields {
             stream_options_span: None,
+            null_limits: Vec::new(),
             ..nulls
         },
         plain

@@ -26,4 +26,4 @@ pub use part::{Cache, Content, Part, Source};
 pub use request::{
     Effort, Extra, Function, Message, OutputFormat, Reasoning, Request, Role, Sampling, Tool, ToolChoice,
 };
-pub use signature::Vendor;
+pub use signature::{Vendor, holds_foreign_tokens};

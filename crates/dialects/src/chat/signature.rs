@@ -5,6 +5,8 @@
 //! tokens, base64 all of them, have one): whoever reads an answer marks, whoever writes a request takes its own only.
 //! A client's dialect whose own vendor it is shows the token bare, and marks it again when it comes back.
 
+use super::Wire;
+
 /// Whose tokens they are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Vendor {
@@ -54,6 +56,24 @@ impl Vendor {
     pub fn of(marked: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|vendor| vendor.own(marked).is_some())
     }
+}
+
+/// Whether a client's body seems to hold tokens that another vendor than the dialect's own gave it. Such a body must be
+/// translated even when its provider speaks its dialect. It looks at how texts begin, so it may be wrong, but never
+/// misses one.
+pub fn holds_foreign_tokens(body: &[u8], wire: Wire) -> bool {
+    let own = match wire {
+        Wire::Gemini => return crate::gemini::holds_foreign_signatures(body),
+        Wire::Anthropic | Wire::Bedrock => Some(Vendor::Anthropic),
+        Wire::Responses => Some(Vendor::OpenAi),
+        Wire::Mistral => Some(Vendor::Mistral),
+        // Their own clients see all tokens marked.
+        Wire::OpenAi | Wire::Ollama | Wire::OllamaGenerate | Wire::Cohere => return false,
+    };
+    Vendor::ALL
+        .into_iter()
+        .filter(|vendor| Some(*vendor) != own)
+        .any(|vendor| memchr::memmem::find(body, format!("\"{}:", vendor.as_str()).as_bytes()).is_some())
 }
 
 #[cfg(test)]

@@ -102,7 +102,12 @@ pub(super) fn show(marked: &str) -> Own {
 /// translated even when it goes to Gemini. It looks at how texts begin, so it may be wrong, but never misses one.
 pub fn holds_foreign_signatures(body: &[u8]) -> bool {
     /// Base64 of each mark, as far as it does not depend on what follows.
-    const MARKS: [&[u8]; 3] = [b"\"YW50aHJvcGljO", b"\"b3BlbmFpO", b"\"cmVkYWN0ZWQ6"];
+    const MARKS: [&[u8]; 4] = [
+        b"\"YW50aHJvcGljO",
+        b"\"b3BlbmFpO",
+        b"\"bWlzdHJhbD",
+        b"\"cmVkYWN0ZWQ6",
+    ];
     MARKS
         .iter()
         .any(|mark| memchr::memmem::find(body, mark).is_some())

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use ::http::{HeaderName, HeaderValue, Response, Uri};
 use bytes::Bytes;
-use stead_dialects::chat::{ProviderDialect, Sent, Target as Wanted, View, Wire};
+use stead_dialects::chat::{ProviderDialect, Sent, Target as Wanted, View, Wire, holds_foreign_tokens};
 use stead_kernel::Body;
 use tokio::time::Instant;
 
@@ -44,7 +44,10 @@ pub(super) async fn ask(
     let spoken = api
         .chat_for(client)
         .ok_or_else(|| Failure::unsupported(provider, call.operation.describe()))?;
-    let forwards = spoken.wire == client && call.request.is_original() && call.surface.form != Form::Array;
+    let forwards = spoken.wire == client
+        && call.request.is_original()
+        && call.surface.form != Form::Array
+        && !holds_foreign_tokens(&call.request.body, client);
     if forwards && client == Wire::OpenAi {
         return http::ask(call, target, api, ledger).await;
     }
