@@ -1,10 +1,12 @@
 //! Making a chat request of OpenAI's dialect fit a flavour, byte by byte.
 
+use std::sync::LazyLock;
+
 use bytes::Bytes;
 use memchr::memmem;
 use serde_json::Value;
 
-use super::{Feature, Flavor, Operation, Rule};
+use super::{Feature, Flavor, Operation, Rule, all};
 use crate::{
     chat::{Effort, TranslateError},
     scan::{self, Change, ScanError},
@@ -31,31 +33,38 @@ impl From<ScanError> for Refused {
     }
 }
 
+/// What is looked for in requests for one operation of one flavour. To prepare a search costs more than most searches.
+struct Search {
+    name: &'static str,
+    operation: Operation,
+    words: Vec<memmem::Finder<'static>>,
+}
+
+static SEARCHES: LazyLock<Vec<Search>> = LazyLock::new(|| {
+    let of = |flavor: &'static Flavor, operation: Operation| Search {
+        name: flavor.name,
+        operation,
+        words: Fit::new(flavor, operation)
+            .words()
+            .map(|word| memmem::Finder::new(&format!("\"{word}\"")).into_owned())
+            .collect(),
+    };
+    all()
+        .iter()
+        .flat_map(|flavor| [of(flavor, Operation::Chat), of(flavor, Operation::Embeddings)])
+        .collect()
+});
+
 /// Makes a request fit; only chat and embeddings have rules. A body in which none of the names occurs that matter to
 /// the flavour is not read at all, and what stays of one that is read stays byte for byte.
 ///
 /// # Errors
 /// Names what the server cannot do and without which the answer would not be what was asked for; or the body is
 /// malformed.
-pub fn adapt(flavor: &Flavor, operation: Operation, body: &Bytes) -> Result<Adapted, TranslateError> {
-    let fit = Fit {
-        flavor,
-        rules: match operation {
-            Operation::Chat => flavor.rules,
-            Operation::Embeddings => flavor.embedding_rules,
-            Operation::Responses
-            | Operation::Completions
-            | Operation::Rerank
-            | Operation::Images
-            | Operation::Speech
-            | Operation::Transcription
-            | Operation::Moderations
-            | Operation::Models => &[],
-        },
-        no_developer: operation == Operation::Chat && !flavor.has(Feature::Developer),
-    };
+pub fn adapt(flavor: &'static Flavor, operation: Operation, body: &Bytes) -> Result<Adapted, TranslateError> {
+    let fit = Fit::new(flavor, operation);
     let mut notes = Vec::new();
-    let changed = if fit.concerns(body) {
+    let changed = if fit.concerns(body, operation) {
         let renamed = fit.renamed(body)?;
         scan::object(body, |name, value| {
             fit.member((name, value), &renamed, &mut notes)
@@ -71,28 +80,53 @@ pub fn adapt(flavor: &Flavor, operation: Operation, body: &Bytes) -> Result<Adap
 }
 
 /// What a request must fit.
-struct Fit<'a> {
-    flavor: &'a Flavor,
-    rules: &'a [Rule],
+struct Fit {
+    flavor: &'static Flavor,
+    rules: &'static [Rule],
     no_developer: bool,
 }
 
 const EFFORT: &str = "reasoning_effort";
 
-impl Fit<'_> {
+impl Fit {
+    fn new(flavor: &'static Flavor, operation: Operation) -> Self {
+        let rules = match operation {
+            Operation::Chat => flavor.rules,
+            Operation::Embeddings => flavor.embedding_rules,
+            Operation::Responses
+            | Operation::Completions
+            | Operation::Rerank
+            | Operation::Images
+            | Operation::Speech
+            | Operation::Transcription
+            | Operation::Moderations
+            | Operation::Models => &[],
+        };
+        Self {
+            flavor,
+            rules,
+            no_developer: operation == Operation::Chat && !flavor.has(Feature::Developer),
+        }
+    }
+
     /// Whether a body may have something that matters, by the names in it. Prompts may hold the same words, which costs
     /// a reading only.
-    fn concerns(&self, body: &[u8]) -> bool {
-        let occurs = |word: &str| occurs(body, word);
-        let by_rule = |rule: &Rule| match rule {
-            Rule::Without(name) | Rule::Cannot(name) | Rule::Ignores(name) | Rule::Renamed(name, _) => {
-                occurs(name)
-            }
-            Rule::Efforts(_) => occurs(EFFORT),
-            Rule::NoSchemas => occurs("json_schema"),
-            Rule::NoNames => occurs("name"),
-        };
-        (self.no_developer && occurs("developer")) || self.rules.iter().any(by_rule)
+    fn concerns(&self, body: &[u8], operation: Operation) -> bool {
+        let known = SEARCHES
+            .iter()
+            .find(|search| search.name == self.flavor.name && search.operation == operation);
+        known.is_some_and(|search| search.words.iter().any(|word| found(word, body)))
+    }
+
+    /// The words by which a body that matters is known.
+    fn words(&self) -> impl Iterator<Item = &'static str> {
+        let by_rules = self.rules.iter().map(|rule| match rule {
+            Rule::Without(name) | Rule::Cannot(name) | Rule::Ignores(name) | Rule::Renamed(name, _) => name,
+            Rule::Efforts(_) => EFFORT,
+            Rule::NoSchemas => "json_schema",
+            Rule::NoNames => "name",
+        });
+        by_rules.chain(self.no_developer.then_some("developer"))
     }
 
     /// The new names of members that the body has under their old ones, and under the new ones too.
@@ -211,6 +245,16 @@ impl Fit<'_> {
             Ok(None) | Err(_) => Change::Keep,
         }
     }
+}
+
+/// Whether a body has this word, in its quotes: as a name, or as the value `developer` or `json_schema`.
+fn found(word: &memmem::Finder<'_>, body: &[u8]) -> bool {
+    let length = word.needle().len();
+    let is_value = matches!(word.needle(), b"\"developer\"" | b"\"json_schema\"");
+    word.find_iter(body).any(|at| {
+        let after = body.get(at + length..).unwrap_or_default();
+        is_value || after.iter().find(|byte| !byte.is_ascii_whitespace()) == Some(&b':')
+    })
 }
 
 /// Whether a body has a text of exactly this word, a name or not.
