@@ -87,16 +87,13 @@ fn conversation(body: &Fields<'_>, request: &mut Request) -> Result<(), Translat
             .get_mut(first..)
             .and_then(<[Message]>::last_mut)
             .filter(|last| last.role == Role::Assistant && message.role == Role::Assistant);
-        let place = match last {
-            Some(last) => {
-                join(last, message.parts);
-                // Its parts have other places now.
-                "contents".to_owned()
-            }
-            None => {
-                request.messages.push(message);
-                format!("contents[{}]", request.messages.len() - first - 1)
-            }
+        let place = if let Some(last) = last {
+            join(last, message.parts);
+            // Its parts have other places now.
+            "contents".to_owned()
+        } else {
+            request.messages.push(message);
+            format!("contents[{}]", request.messages.len() - first - 1)
         };
         for extra in reader.extra.iter_mut().skip(known) {
             if let Some(name) = extra.name.strip_prefix(content.path()) {

@@ -101,16 +101,16 @@ pub(super) fn show(marked: &str) -> Own {
 /// Whether a client's body seems to hold tokens of other vendors, which Gemini would refuse: such a body must be
 /// translated even when it goes to Gemini. It looks at how texts begin, so it may be wrong, but never misses one.
 pub fn holds_foreign_signatures(body: &[u8]) -> bool {
-    /// Base64 of each mark, as far as it does not depend on what follows.
-    const MARKS: [&[u8]; 4] = [
-        b"\"YW50aHJvcGljO",
-        b"\"b3BlbmFpO",
-        b"\"bWlzdHJhbD",
-        b"\"cmVkYWN0ZWQ6",
-    ];
-    MARKS
-        .iter()
-        .any(|mark| memchr::memmem::find(body, mark).is_some())
+    let marks = Vendor::ALL
+        .into_iter()
+        .filter(|vendor| *vendor != Vendor::Gemini)
+        .map(|vendor| format!("{}:", vendor.as_str()));
+    marks.chain([REDACTED.to_owned()]).any(|mark| {
+        let mut start = ENGINE.encode(&mark);
+        // What follows the mark shares its last digit.
+        start.truncate(mark.len() * 8 / 6);
+        memchr::memmem::find(body, format!("\"{start}").as_bytes()).is_some()
+    })
 }
 
 /// Marked redacted reasoning as Gemini's clients see it.
