@@ -154,7 +154,7 @@ fn check_stream(fixture: &Fixture) {
     let (written, is_done) = chunks(&encoded);
     assert_eq!(is_done, fixture.json.get("error").is_none(), "{name}");
     let message = message_of(&written);
-    let written = Value::from_iter(written.into_iter().map(normal));
+    let written: Value = written.into_iter().map(normal).collect();
     assert_eq!(written, fixture.json["chunks"], "{name}: {written:#}");
     check_next(fixture, message);
 }
