@@ -27,6 +27,10 @@ pub(crate) enum Act {
     SetPassword,
     /// The admin token was replaced.
     RotateToken,
+    /// A token for a gateway was made.
+    MakeGatewayToken,
+    /// A token of a gateway was made worthless.
+    RevokeGatewayToken,
 }
 
 impl Act {
@@ -39,6 +43,8 @@ impl Act {
             Self::MakeLink => ("create", "sessions", "link"),
             Self::SetPassword => ("update", "users", "password"),
             Self::RotateToken => ("rotate", "admintoken", ""),
+            Self::MakeGatewayToken => ("create", "gatewaytokens", ""),
+            Self::RevokeGatewayToken => ("delete", "gatewaytokens", ""),
         }
     }
 }

@@ -1,6 +1,10 @@
-//! Who may do what: a fixed table, until roles replace it. Pure.
+//! Who may do what: a fixed table, until roles replace it.
+//!
+//! *Invariant:* an answer costs a look into memory.
 
 use stead_kernel::{AccessRequest, Authorizer, Credential, Error, GROUP, Principal, Result};
+
+use crate::gateway::Gateways;
 
 /// The fixed table:
 ///
@@ -9,8 +13,25 @@ use stead_kernel::{AccessRequest, Authorizer, Credential, Error, GROUP, Principa
 /// | admins | everything |
 /// | a user | everything but Secrets in their own projects, where statuses are the server's to write; read their own projects' Namespace objects, their own User and the definitions of kinds; ask what they may do |
 /// | an API key | nothing: it is good for model APIs, which ask nobody here |
-#[derive(Debug, Clone, Copy, Default)]
-pub struct TableAuthorizer;
+/// | a gateway, while its token is good | read the gateway's kinds and the Secrets that they name, add to journals, take and renew leases of quotas |
+#[derive(Clone, Default)]
+pub struct TableAuthorizer {
+    gateways: Option<Gateways>,
+}
+
+impl TableAuthorizer {
+    /// The table where gateways sign in; without them, a gateway may nothing.
+    pub fn new(gateways: Gateways) -> Self {
+        Self {
+            gateways: Some(gateways),
+        }
+    }
+
+    fn gateway(&self, name: &str, request: &AccessRequest<'_>) -> Result<(), &'static str> {
+        let gateways = self.gateways.as_ref().ok_or("no gateway signs in here")?;
+        gateways.authorize(name, request)
+    }
+}
 
 /// The group of the definitions of kinds.
 const DEFINITIONS: &str = "apiextensions.k8s.io";
@@ -24,6 +45,11 @@ impl Authorizer for TableAuthorizer {
                 refusal(principal, request, "an API key is good for model APIs only")
                     .hint("sign in as a user, or use the admin token"),
             );
+        }
+        if let Credential::Gateway { name } = &principal.credential {
+            return self
+                .gateway(name, request)
+                .map_err(|why| refusal(principal, request, why));
         }
         if principal.is_admin() {
             return Ok(());
@@ -241,13 +267,14 @@ mod tests {
                     project,
                     name,
                 };
-                let may = |principal: &Principal| match TableAuthorizer.authorize(principal, &request) {
-                    Ok(()) => true,
-                    Err(error) => {
-                        assert_eq!(error.reason(), Reason::Forbidden);
-                        false
-                    }
-                };
+                let may =
+                    |principal: &Principal| match TableAuthorizer::default().authorize(principal, &request) {
+                        Ok(()) => true,
+                        Err(error) => {
+                            assert_eq!(error.reason(), Reason::Forbidden);
+                            false
+                        }
+                    };
                 assert_eq!(may(&user()), verbs.contains(&verb), "a user: {request:?}");
                 assert!(admins.iter().all(&may), "an admin: {request:?}");
                 assert!(!may(&by_key(user())), "a user's key: {request:?}");
@@ -266,7 +293,9 @@ mod tests {
             project: Some("other"),
             name: Some("tiny"),
         };
-        let error = TableAuthorizer.authorize(&user(), &request).expect_err("not own");
+        let error = TableAuthorizer::default()
+            .authorize(&user(), &request)
+            .expect_err("not own");
         assert_eq!(
             error.message(),
             "user \"ada\" may not delete models/status.stead.dev \"tiny\" in project \"other\": the project is not one of \

@@ -9,6 +9,7 @@ mod api;
 mod audit;
 mod authorizer;
 mod commands;
+mod gateway;
 mod limiter;
 mod links;
 mod password;
@@ -18,9 +19,12 @@ mod session;
 mod token;
 mod user;
 
-use stead_kernel::{Kind, Module};
+use axum::Router;
+use stead_kernel::{Kind, Module, Ports};
 
 pub use authorizer::TableAuthorizer;
+pub use commands::gateway_token;
+pub use gateway::{Gateways, SECRET_NAMING_KINDS, names_a_secret};
 pub use protect::{Protection, protect};
 pub use token::AdminToken;
 pub use user::{User, UserSpec, UserStatus};
@@ -34,8 +38,13 @@ pub fn module() -> Module {
             example: user::example(),
             admit: Some(user::admit),
         }],
-        collections: vec![session::COLLECTION, password::COLLECTION],
+        collections: vec![session::COLLECTION, password::COLLECTION, gateway::COLLECTION],
         commands: commands::all(),
         start: api::start,
     }
+}
+
+/// `/api/gateway/tokens`, for the process that signs gateways in.
+pub fn gateway_token_routes(gateways: Gateways, ports: &Ports) -> Router {
+    gateway::routes(gateways, ports)
 }

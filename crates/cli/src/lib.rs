@@ -9,6 +9,7 @@
 mod arguments;
 mod exit;
 mod json;
+mod manifests;
 mod program;
 mod report;
 mod resource;
@@ -23,6 +24,7 @@ mod tests;
 
 pub use arguments::clap_command;
 pub use exit::code as exit_code;
+pub use manifests::{Manifest, print_manifests, read_manifests};
 pub use program::{Environment, Local, LocalCommand, Program};
 pub use run::run;
 

@@ -366,7 +366,7 @@ impl Ledger {
                 // A failure costs nothing, not even what a request costs by the piece.
                 self.row.cost = self.row.cost.map(|_| NanoUsd::default());
             }
-            metrics::count(&provider.counters, outcome, &self.row.usage);
+            metrics::count(&provider.counters, &self.row);
         } else {
             // Nobody was asked, and that costs nothing.
             self.row.cost = Some(NanoUsd::default());

@@ -32,7 +32,7 @@ use std::{sync::Arc, time::Duration};
 
 use futures::FutureExt;
 use stead_kernel::{
-    Clock, Collection, Context, Error, Module, Result, Running, Timestamp,
+    Clock, Collection, Context, Error, Module, Result, Role, Running, Timestamp,
     ports::{Chat, Outbound},
 };
 
@@ -48,7 +48,6 @@ use crate::{
     },
 };
 
-pub use crate::quota::leases::Post;
 
 /// How long a start waits for the resources that exist already.
 const FIRST_LOOK: Duration = Duration::from_secs(5);
@@ -70,8 +69,13 @@ pub fn module() -> Module {
 /// A new API key, to be shown once, and its hash as `spec.keyHash` has it.
 pub fn new_key() -> (String, String) {
     let key = key::text::generate();
-    let hash = key::text::print(&key::text::hash(key.as_bytes()));
+    let hash = key_hash(&key);
     (key, hash)
+}
+
+/// The hash of a whole key as `spec.keyHash` has it.
+pub fn key_hash(key: &str) -> String {
+    key::text::print(&key::text::hash(key.as_bytes()))
 }
 
 /// What requests work with.
@@ -86,33 +90,13 @@ struct Gateway {
     started: Timestamp,
 }
 
-/// The leader, for a process that has slices of quotas only.
-pub struct Leader {
-    /// The name of this process in records.
-    pub replica: String,
-    /// How the leader is reached.
-    pub post: Arc<dyn Post>,
-}
-
 async fn start(context: Context) -> Result<Running> {
-    start_as(context, None).await
-}
-
-/// Starts the data plane alone, in a process that is not the leader.
-///
-/// # Errors
-/// When the journal cannot be opened.
-pub async fn start_replica(context: Context, leader: Leader) -> Result<Running> {
-    start_as(context, Some(leader)).await
-}
-
-async fn start_as(context: Context, leader: Option<Leader>) -> Result<Running> {
     let folder = context.data.journal();
     let journal = tokio::task::spawn_blocking(move || Journal::open(&folder))
         .await
         .map_err(|error| Error::internal("the journal could not be opened").because(error))??;
     journal::ship(&journal, Arc::clone(&context.ports.events), &context.tasks);
-    let (meters, lending) = share(&context, leader.as_ref(), &journal);
+    let (meters, lending) = share(&context, &journal);
     let snapshot = snapshot::follow(&context, meters.clone());
     if !snapshot.ready(FIRST_LOOK).await {
         tracing::warn!(
@@ -120,6 +104,8 @@ async fn start_as(context: Context, leader: Option<Leader>) -> Result<Running> {
         );
     }
     let metrics = Arc::new(Metrics::default());
+    let control = context.control.as_ref();
+    let replica = control.map(|control| control.replica.as_str()).unwrap_or_default();
     let gateway = Arc::new(Gateway {
         snapshot: snapshot.clone(),
         books: Arc::new(Books {
@@ -129,7 +115,7 @@ async fn start_as(context: Context, leader: Option<Leader>) -> Result<Running> {
             capture: context.settings.capture,
             metrics: Arc::clone(&metrics),
             meters,
-            replica: leader.map(|leader| leader.replica).unwrap_or_default().into(),
+            replica: replica.into(),
         }),
         replies: api::idempotency::Replies::default(),
         outbound: Arc::clone(&context.ports.outbound),
@@ -142,23 +128,32 @@ async fn start_as(context: Context, leader: Option<Leader>) -> Result<Running> {
         snapshot: snapshot.clone(),
         clock: Arc::clone(&context.ports.clock),
     };
+    let looked = snapshot.clone();
     Ok(Running {
-        routes: api::router(gateway).merge(lending),
+        // The control process lends out quotas, so it knows them too where it answers no model API.
+        routes: if context.roles.has(Role::Gateway) {
+            api::router(gateway).merge(lending)
+        } else {
+            lending
+        },
         authenticators: vec![Arc::new(keys)],
         metrics: vec![Arc::new(move || {
             let now = snapshot.load();
             metrics.render(now.providers(), now.keys.count(), journal.lag())
+        })],
+        unready: vec![Arc::new(move || {
+            (!looked.is_ready()).then(|| "the gateway has not read its resources yet".to_owned())
         })],
     })
 }
 
 /// The counters of this process, and what lends to others: the leader has the whole of every limit, looks after all
 /// objects and lends; another process borrows.
-fn share(context: &Context, leader: Option<&Leader>, journal: &Journal) -> (Meters, axum::Router) {
+fn share(context: &Context, journal: &Journal) -> (Meters, axum::Router) {
     let clock = &context.ports.clock;
     let prices = Arc::clone(&context.ports.prices);
-    if let Some(leader) = leader {
-        let leases = Arc::new(Remote(Arc::clone(&leader.post)));
+    if let Some(leader) = &context.control {
+        let leases = Arc::new(Remote(Arc::clone(&leader.link)));
         // What an earlier process borrowed is not this one's.
         let holder = format!("{}-{}", leader.replica, Uuid::now_v7());
         let borrower = Borrower::new(leases, Arc::clone(clock), holder);

@@ -3,10 +3,14 @@
 use http::{HeaderMap, HeaderValue};
 use rand::Rng;
 
-/// The trace that a request belongs to.
+/// The trace that a request belongs to, and the request's own span in it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Trace {
     id: [u8; 16],
+    /// The request's span, which providers get as their parent: one tree from the caller to the provider.
+    span: [u8; 8],
+    /// The caller's span; zeros when the caller told none.
+    parent: [u8; 8],
     flags: u8,
 }
 
@@ -14,35 +18,61 @@ pub(crate) struct Trace {
 pub(crate) const HEADER: &str = "traceparent";
 
 impl Trace {
-    /// The caller's trace, or a new one.
+    /// The caller's trace, or a new one; with a new span.
     pub(crate) fn of(headers: &HeaderMap) -> Self {
         headers
             .get(HEADER)
             .and_then(|value| parse(value.as_bytes()))
-            .unwrap_or_else(|| Self {
-                id: random(),
-                flags: 1,
-            })
+            .unwrap_or_else(Self::new)
+    }
+
+    /// A trace that begins here. Its second half is the span: as good as other random bytes, and stored for nothing.
+    fn new() -> Self {
+        let id: [u8; 16] = random();
+        let half = id.last_chunk().copied().unwrap_or_default();
+        Self {
+            id,
+            span: if half == [0; 8] { random() } else { half },
+            parent: [0; 8],
+            flags: 1,
+        }
     }
 
     /// The id in 32 hex digits.
     pub(crate) fn id(self) -> String {
-        let mut text = String::with_capacity(32);
-        push_hex(&mut text, &self.id);
-        text
+        hex_text(&self.id)
     }
 
-    /// The header for an attempt, with a span id of its own.
+    /// The request's span in 16 hex digits.
+    pub(crate) fn span_id(self) -> String {
+        hex_text(&self.span)
+    }
+
+    /// The caller's span in 16 hex digits; empty when there is none.
+    pub(crate) fn parent_span_id(self) -> String {
+        if self.parent == [0; 8] {
+            return String::new();
+        }
+        hex_text(&self.parent)
+    }
+
+    /// The header for an attempt, whose parent is the request's span.
     pub(crate) fn header(self) -> Option<HeaderValue> {
         let mut text = String::with_capacity(55);
         text.push_str("00-");
         push_hex(&mut text, &self.id);
         text.push('-');
-        push_hex(&mut text, &random::<8>());
+        push_hex(&mut text, &self.span);
         text.push('-');
         push_hex(&mut text, &[self.flags]);
         HeaderValue::try_from(text).ok()
     }
+}
+
+fn hex_text(bytes: &[u8]) -> String {
+    let mut text = String::with_capacity(bytes.len() * 2);
+    push_hex(&mut text, bytes);
+    text
 }
 
 fn random<const N: usize>() -> [u8; N] {
@@ -72,7 +102,12 @@ fn parse(value: &[u8]) -> Option<Trace> {
     let rest = parts.next();
     let known = version != [0xff] && (version != [0] || rest.is_none());
     let named = id != [0; 16] && span != [0; 8];
-    (known && named).then_some(Trace { id, flags })
+    (known && named).then(|| Trace {
+        id,
+        span: random(),
+        parent: span,
+        flags,
+    })
 }
 
 fn hex<const N: usize>(digits: &[u8]) -> Option<[u8; N]> {
@@ -98,10 +133,12 @@ mod tests {
         let good = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
         let trace = parse(good.as_bytes()).unwrap();
         assert_eq!(trace.id(), "4bf92f3577b34da6a3ce929d0e0e4736");
+        assert_eq!(trace.parent_span_id(), "00f067aa0ba902b7");
         let header = trace.header().unwrap();
         let next = parse(header.as_bytes()).unwrap();
-        assert_eq!(next, trace);
-        assert_ne!(header, good, "each attempt is a span of its own");
+        assert_eq!((next.id, next.parent), (trace.id, trace.span));
+        assert_ne!(trace.span_id(), trace.parent_span_id());
+        assert_eq!(Trace::of(&HeaderMap::new()).parent_span_id(), "");
         for bad in [
             "",
             "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7",

@@ -6,8 +6,8 @@ use std::{
 };
 
 use crate::{
-    Authorizer, Clock, Settings, Tasks,
-    ports::{Chat, Events, Exec, Outbound, Prices, Records, Vault},
+    Authorizer, Clock, Roles, Settings, Tasks,
+    ports::{Chat, ControlProcess, Events, Exec, Outbound, Prices, Records, Vault},
 };
 
 /// Everything that a domain may use. Cheap to clone.
@@ -19,6 +19,10 @@ pub struct Context {
     pub tasks: Tasks,
     /// The folder for data.
     pub data: DataDir,
+    /// The roles of this process.
+    pub roles: Roles,
+    /// The control process, where it is another one; `None` where this process has that role.
+    pub control: Option<ControlProcess>,
     /// Configuration, resolved at start.
     pub settings: Arc<Settings>,
     /// The ports.

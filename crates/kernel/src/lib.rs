@@ -14,6 +14,7 @@ pub mod http;
 mod module;
 pub mod ports;
 mod principal;
+mod roles;
 mod settings;
 pub mod steps;
 mod tasks;
@@ -21,11 +22,12 @@ mod tasks;
 pub use clock::{Clock, SystemClock};
 pub use context::{Context, DataDir, Ports};
 pub use error::{Error, Reason, Result};
-pub use module::{Admission, Admit, Collection, Kind, Module, Running, Scope};
+pub use module::{Admission, Admit, Collection, Kind, Module, Running, Scope, Unready};
 pub use principal::{
-    AccessRequest, Authenticator, Authorizer, Credential, Identity, Principal, Verb, groups,
+    AccessRequest, Authenticator, Authorizer, Credential, Identity, Principal, Verb, groups, resources,
 };
-pub use settings::{Capture, Settings};
+pub use roles::{Role, Roles};
+pub use settings::{AccessLog, Capture, Settings};
 pub use tasks::Tasks;
 
 /// The body type of every HTTP message inside the process.

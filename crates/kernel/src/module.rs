@@ -33,7 +33,12 @@ pub struct Running {
     pub authenticators: Vec<Arc<dyn Authenticator>>,
     /// What it adds to `/metrics`, in Prometheus' text format 0.0.4.
     pub metrics: Vec<Arc<dyn Fn() -> String + Send + Sync>>,
+    /// What keeps it from answering, for `/readyz`; `None` while it can.
+    pub unready: Vec<Unready>,
 }
+
+/// Says what keeps a domain from answering; `None` while it can.
+pub type Unready = Arc<dyn Fn() -> Option<String> + Send + Sync>;
 
 /// Whether objects of a kind live in projects.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

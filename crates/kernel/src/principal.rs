@@ -12,8 +12,18 @@ pub mod groups {
     pub const ADMINS: &str = "system:masters";
     /// Stead's own controllers.
     pub const CONTROLLERS: &str = "stead:controllers";
+    /// Processes that run the gateway role alone.
+    pub const GATEWAYS: &str = "stead:gateways";
     /// Everyone who is signed in.
     pub const AUTHENTICATED: &str = "system:authenticated";
+}
+
+/// What is no kind, and is asked for by name all the same; in the group of Stead's own kinds.
+pub mod resources {
+    /// The journals of gateways: `create` adds rows.
+    pub const JOURNALS: &str = "journals";
+    /// Slices of quotas that gateways spend from: `create` takes one, `update` renews or returns it.
+    pub const QUOTA_LEASES: &str = "quotaleases";
 }
 
 /// By what a principal proved who they are.
@@ -30,6 +40,11 @@ pub enum Credential {
         /// The project of the key.
         project: String,
         /// The object's name.
+        name: String,
+    },
+    /// The token of a gateway process, good for what a gateway needs only.
+    Gateway {
+        /// The token's name.
         name: String,
     },
 }
@@ -65,6 +80,16 @@ impl Principal {
             groups: vec![groups::ADMINS.into(), groups::AUTHENTICATED.into()],
             projects: Vec::new(),
             credential: Credential::Token,
+        }
+    }
+
+    /// A process that runs the gateway role alone, by the token of that name.
+    pub fn gateway(name: &str) -> Self {
+        Self {
+            user: format!("system:gateway:{name}"),
+            groups: vec![groups::GATEWAYS.into()],
+            projects: Vec::new(),
+            credential: Credential::Gateway { name: name.into() },
         }
     }
 

@@ -37,6 +37,26 @@ pub struct Settings {
     /// How long shutdown waits for requests under way.
     #[serde(with = "seconds")]
     pub drain: Duration,
+    /// How long shutdown says that the server is not ready before it takes no new requests, so that load balancers
+    /// notice first.
+    #[serde(with = "seconds")]
+    pub drain_delay: Duration,
+    /// Whether a line is written for each request, and in which form.
+    pub access_log: AccessLog,
+    /// The file that these lines are added to; standard error when it is empty.
+    pub access_log_file: PathBuf,
+}
+
+/// The form of the access log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum AccessLog {
+    /// No line is written.
+    Off,
+    /// Words, each with its name.
+    Text,
+    /// A JSON object.
+    Json,
 }
 
 /// Which bodies of model requests are kept beside their usage.
@@ -70,6 +90,9 @@ impl Default for Settings {
             discover: true,
             default_model: true,
             drain: Duration::from_secs(10),
+            drain_delay: Duration::ZERO,
+            access_log: AccessLog::Off,
+            access_log_file: PathBuf::new(),
         }
     }
 }

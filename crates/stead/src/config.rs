@@ -43,6 +43,24 @@ pub(crate) struct Resolved {
 
 /// The flags that set configuration, shared by `up` and `config`.
 pub(crate) fn arguments() -> Vec<Arg> {
+    let mut arguments = server_arguments();
+    arguments.push(
+        Arg::new("no-discover")
+            .long("no-discover")
+            .action(ArgAction::SetTrue)
+            .help("Looks for no model servers and API keys at the first start"),
+    );
+    arguments.push(
+        Arg::new("no-default-model")
+            .long("no-default-model")
+            .action(ArgAction::SetTrue)
+            .help("Fetches no model at the first start"),
+    );
+    arguments
+}
+
+/// Those of them that concern every process that serves.
+pub(crate) fn server_arguments() -> Vec<Arg> {
     vec![
         Arg::new("listen")
             .long("listen")
@@ -57,14 +75,10 @@ pub(crate) fn arguments() -> Vec<Arg> {
             .value_name("NAME=VALUE")
             .action(ArgAction::Append)
             .help("Sets any value of `stead config view`"),
-        Arg::new("no-discover")
-            .long("no-discover")
-            .action(ArgAction::SetTrue)
-            .help("Looks for no model servers and API keys at the first start"),
-        Arg::new("no-default-model")
-            .long("no-default-model")
-            .action(ArgAction::SetTrue)
-            .help("Fetches no model at the first start"),
+        Arg::new("access-log")
+            .long("access-log")
+            .value_name("FORM[:FILE]")
+            .help("Writes a line for each request, as text or json, to standard error or to a file"),
     ]
 }
 
@@ -90,7 +104,9 @@ pub(crate) fn resolve(data: &Path, environment: &Environment, flags: &ArgMatches
 /// The configuration file, and whether someone asked for it by name.
 fn file_path(data: &Path, environment: &Environment, flags: &ArgMatches) -> (PathBuf, bool) {
     let named = flags
-        .get_one::<String>("config")
+        .try_get_one::<String>("config")
+        .ok()
+        .flatten()
         .map(String::as_str)
         .or_else(|| environment.get("STEAD_CONFIG"));
     named.map_or_else(
@@ -198,19 +214,18 @@ impl Layers {
         if let Some(listen) = flags.get_one::<String>("listen") {
             self.put_text("listen", listen, Source::Flag("--listen".into()))?;
         }
-        if flags.get_flag("no-discover") {
-            self.put(
-                "discover",
-                Value::Bool(false),
-                Source::Flag("--no-discover".into()),
-            )?;
+        if let Some(log) = flags.get_one::<String>("access-log") {
+            let source = Source::Flag("--access-log".into());
+            let (form, file) = log.split_once(':').unwrap_or((log.as_str(), ""));
+            self.put_text("accessLog", form, source.clone())?;
+            self.put_text("accessLogFile", file, source)?;
         }
-        if flags.get_flag("no-default-model") {
-            self.put(
-                "defaultModel",
-                Value::Bool(false),
-                Source::Flag("--no-default-model".into()),
-            )?;
+        // Only commands with a first start have these.
+        for (flag, name) in [("no-discover", "discover"), ("no-default-model", "defaultModel")] {
+            if flags.try_get_one::<bool>(flag).ok().flatten() == Some(&true) {
+                let source = Source::Flag(format!("--{flag}"));
+                self.put(name, Value::Bool(false), source)?;
+            }
         }
         Ok(())
     }

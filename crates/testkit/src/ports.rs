@@ -117,6 +117,8 @@ impl World {
             client: self.api.client(),
             tasks: self.tasks.clone(),
             data: self.data(),
+            roles: stead_kernel::Roles::all(),
+            control: None,
             settings: Arc::new(self.settings.clone()),
             ports: self.ports.ports(),
         }

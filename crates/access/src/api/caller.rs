@@ -21,8 +21,8 @@ use crate::session::cookie;
 const BODY: usize = 16 << 10;
 
 /// The other end of a request, whoever it is.
-pub(super) struct Visitor {
-    pub(super) peer: Option<IpAddr>,
+pub(crate) struct Visitor {
+    pub(crate) peer: Option<IpAddr>,
     pub(super) secure: bool,
     /// The id of the session whose cookie the request carries, good or not.
     pub(super) session: Option<String>,
@@ -63,14 +63,14 @@ impl<S: Sync> FromRequestParts<S> for Visitor {
 }
 
 /// Someone who is signed in, by a session or a token: an API key is good for model APIs only.
-pub(super) struct Caller {
-    pub(super) principal: Arc<Principal>,
-    pub(super) visitor: Visitor,
+pub(crate) struct Caller {
+    pub(crate) principal: Arc<Principal>,
+    pub(crate) visitor: Visitor,
 }
 
 impl Caller {
     /// Refuses whoever is no admin.
-    pub(super) fn require_admin(&self) -> Result<()> {
+    pub(crate) fn require_admin(&self) -> Result<()> {
         if self.principal.is_admin() {
             return Ok(());
         }
@@ -91,6 +91,9 @@ impl<S: Sync> FromRequestParts<S> for Caller {
                 .hint("sign in, or use the admin token")
                 .into());
         }
+        if matches!(principal.credential, Credential::Gateway { .. }) {
+            return Err(Error::forbidden("this is nothing that a gateway needs").into());
+        }
         Ok(Self {
             principal,
             visitor: Visitor::of(parts),
@@ -99,7 +102,7 @@ impl<S: Sync> FromRequestParts<S> for Caller {
 }
 
 /// A body of JSON; an empty one is an empty object.
-pub(super) struct Json<T>(pub(super) T);
+pub(crate) struct Json<T>(pub(crate) T);
 
 impl<S: Sync, T: DeserializeOwned> FromRequest<S> for Json<T> {
     type Rejection = ApiError;

@@ -1,6 +1,6 @@
 //! `/api/session`, `/api/users/NAME/password` and `/api/admin-token`: signing in, and what concerns credentials.
 
-mod caller;
+pub(crate) mod caller;
 mod credentials;
 mod sign_in;
 
@@ -80,7 +80,7 @@ pub(crate) fn start(context: Context) -> BoxFuture<'static, Result<Running>> {
         Ok(Running {
             routes: routes(access),
             authenticators: vec![Arc::new(authenticator)],
-            metrics: Vec::new(),
+            ..Running::default()
         })
     })
 }

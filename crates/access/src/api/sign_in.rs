@@ -211,7 +211,10 @@ impl<'a> Me<'a> {
             projects: &principal.projects,
             credential: match principal.credential {
                 Credential::Session => "session",
-                Credential::Process | Credential::Token | Credential::ApiKey { .. } => "token",
+                Credential::Process
+                | Credential::Token
+                | Credential::ApiKey { .. }
+                | Credential::Gateway { .. } => "token",
             },
             csrf: None,
             expires: None,

@@ -1,5 +1,6 @@
-//! `stead user`, `stead token` and `stead login-link`.
+//! `stead user`, `stead token`, `stead login-link` and `stead gateway token`.
 
+mod gateway;
 mod link;
 mod token;
 mod user;
@@ -12,6 +13,8 @@ use stead_kernel::{
     Error, Result,
     command::{Column, Command, View},
 };
+
+pub use gateway::gateway_token;
 
 /// The commands of this domain.
 pub(crate) fn all() -> Vec<Command> {

@@ -19,7 +19,7 @@ use axum::{
     middleware::{self, Next},
     response::Response,
 };
-use stead_kernel::{Authenticator, Identity};
+use stead_kernel::{Authenticator, Credential, Error, Identity};
 
 use self::{cors::Cors, dialect::Dialect, hosts::Hosts};
 use crate::token;
@@ -62,7 +62,15 @@ async fn stand_guard(State(guard): State<Arc<Guard>>, request: Request, next: Ne
         .then(|| guard.cors.welcome(&parts.headers))
         .flatten();
     let mut response = match guard.admit(parts, dialect, welcome.is_some()) {
-        Ok(parts) => next.run(Request::from_parts(parts, body)).await,
+        Ok(parts) => {
+            let identity = parts.extensions.get::<Identity>().cloned();
+            let mut response = next.run(Request::from_parts(parts, body)).await;
+            // Layers outside this one may want to know who it was.
+            if let Some(identity) = identity {
+                response.extensions_mut().insert(identity);
+            }
+            response
+        }
         Err(response) => *response,
     };
     // Pages of configured origins may read answers of model APIs, errors included.
@@ -88,7 +96,9 @@ impl Guard {
         }
         // 3. Who is it?
         let identity = self.identify(&parts);
-        // 4. What a browser adds by itself (the cookie, the way to this machine) must not serve other sites.
+        // 4. A gateway's token opens nothing but what a gateway needs, whatever else the other handlers would allow.
+        check_gateway(&identity, parts.uri.path()).map_err(refuse)?;
+        // 5. What a browser adds by itself (the cookie, the way to this machine) must not serve other sites.
         site::check(&parts, &identity, &self.hosts, welcome).map_err(refuse)?;
         parts.extensions.insert(identity);
         Ok(parts)
@@ -111,6 +121,18 @@ impl Guard {
             }
         })
     }
+}
+
+/// Where gateways have business.
+const GATEWAY_PATHS: [&str; 2] = ["/k8s/", "/api/gateway/"];
+
+fn check_gateway(identity: &Identity, path: &str) -> stead_kernel::Result<()> {
+    let is_gateway =
+        matches!(identity, Identity::Known(who) if matches!(who.credential, Credential::Gateway { .. }));
+    if !is_gateway || GATEWAY_PATHS.iter().any(|prefix| path.starts_with(prefix)) {
+        return Ok(());
+    }
+    Err(Error::forbidden("this is nothing that a gateway needs"))
 }
 
 fn add_security_headers(headers: &mut HeaderMap, dialect: Dialect) {

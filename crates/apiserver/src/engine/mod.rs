@@ -155,9 +155,11 @@ impl Engine {
         object::time(self.clock.now())
     }
 
-    /// The record of a write.
-    fn audit(&self, caller: &Caller, verb: Verb, target: &Target, manager: &str) -> AuditRow {
-        AuditRow {
+    /// The record of a write; `None` for the renewal of a lease, which happens every few seconds and says nothing.
+    fn audit(&self, caller: &Caller, verb: Verb, target: &Target, manager: &str) -> Option<AuditRow> {
+        let renewal =
+            *target.kind.storage == *crate::kinds::LEASES && matches!(verb, Verb::Update | Verb::Patch);
+        (!renewal).then(|| AuditRow {
             id: uuid::Uuid::now_v7().to_string(),
             time: self.clock.now(),
             user: caller.principal.user.clone(),
@@ -173,6 +175,6 @@ impl Engine {
             } else {
                 serde_json::json!({"manager": manager})
             },
-        }
+        })
     }
 }

@@ -271,7 +271,7 @@ impl Engine {
         target: &Target,
         old: &Value,
         object: Value,
-        audit: stead_kernel::ports::events::AuditRow,
+        audit: Option<stead_kernel::ports::events::AuditRow>,
     ) -> Outcome<Value> {
         let (key, expected) = (target.key(), object::version(old));
         let finished = object::is_deleting(&object)

@@ -54,6 +54,9 @@ async fn handle(engine: &Arc<Engine>, request: Request<Body>, label: &mut &'stat
     if let Route::Resource(path) = route {
         return resource::handle(engine, caller, path, request, label).await;
     }
+    if matches!(caller.principal.credential, Credential::Gateway { .. }) {
+        return Err(Error::forbidden("a gateway knows its kinds").into());
+    }
     if !matches!(*request.method(), Method::GET | Method::HEAD) {
         return Err(Failure::method_not_allowed());
     }

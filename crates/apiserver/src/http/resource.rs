@@ -7,7 +7,7 @@ use axum::{
     response::Response,
 };
 use serde_json::{Value, json};
-use stead_kernel::{Body, Verb};
+use stead_kernel::{Body, Credential, Verb};
 
 use super::{
     Query, Representation, answer, body, negotiate, partial, path::ResourcePath, query, review, warn, watch,
@@ -37,7 +37,8 @@ pub(super) async fn handle(
     request: Request<Body>,
     label: &mut &'static str,
 ) -> Outcome<Response> {
-    if let Some(review) = review::find(&path) {
+    let gateway = matches!(caller.principal.credential, Credential::Gateway { .. });
+    if let Some(review) = review::find(&path).filter(|_| !gateway) {
         *label = "review";
         return review::answer_review(engine, &caller, review, request).await;
     }
@@ -45,7 +46,7 @@ pub(super) async fn handle(
     let query = Query::parse(request.uri().query());
     let verb = verb(request.method(), &target, &query)?;
     *label = verb.as_str();
-    engine.authorize(&caller, verb, &target)?;
+    engine.authorize(&caller, verb, &asked_about(&target, verb, &query))?;
     let call = Call {
         engine: Arc::clone(engine),
         caller,
@@ -112,6 +113,24 @@ fn verb(method: &Method, target: &Target, query: &Query) -> Outcome<Verb> {
     }
 }
 
+/// What the authorizer is asked about: a list or watch that a field selector narrows to one name is about that object,
+/// as it is for Kubernetes.
+fn asked_about(target: &Target, verb: Verb, query: &Query) -> Target {
+    let many = matches!(verb, Verb::List | Verb::Watch | Verb::DeleteCollection);
+    let selectors = query
+        .selectors(&target.kind)
+        .ok()
+        .filter(|_| many && target.name.is_empty());
+    let name = selectors.and_then(|selectors| selectors.fields.exact("metadata.name").map(str::to_owned));
+    match name {
+        Some(name) => Target {
+            name,
+            ..target.clone()
+        },
+        None => target.clone(),
+    }
+}
+
 /// The first word of the user agent.
 fn agent(request: &Request<Body>) -> String {
     let header = request.headers().get(header::USER_AGENT);
@@ -152,6 +171,10 @@ impl Call {
             initial: self.query.flag("sendInitialEvents"),
             bookmarks: self.query.flag("allowWatchBookmarks"),
             timeout: self.query.number("timeoutSeconds")?,
+            asked: (
+                self.caller.clone(),
+                asked_about(&self.target, Verb::Watch, &self.query),
+            ),
         };
         watch::start(self.engine, request).await
     }

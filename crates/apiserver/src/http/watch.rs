@@ -13,7 +13,7 @@ use axum::{
 use bytes::Bytes;
 use futures::stream;
 use serde_json::{Value, json};
-use stead_kernel::Body;
+use stead_kernel::{Body, Verb};
 use tokio::{
     sync::watch::Receiver,
     time::{Instant, sleep_until, timeout},
@@ -25,7 +25,7 @@ use super::{
     resource::{Include, table},
 };
 use crate::{
-    engine::{Engine, ListOptions, Selectors, Target},
+    engine::{Caller, Engine, ListOptions, Selectors, Target},
     failure::{Failure, Outcome},
     metrics::Watching,
     object::{metadata_mut, root_mut},
@@ -36,8 +36,9 @@ use crate::{
 const CHUNK: usize = 100;
 /// How often an idle watch tells how far it is.
 const BOOKMARKS: Duration = Duration::from_mins(1);
-/// How long a watch lasts at most, and if it does not say: who may watch is asked at its beginning only, and rights
-/// can be taken away.
+/// How often it is asked again whether the watcher still may.
+const RECHECK: Duration = Duration::from_secs(20);
+/// How long a watch lasts at most, and if it does not say: who the watcher is was found out at its beginning only.
 const LONGEST: Duration = Duration::from_hours(1);
 /// How long a watch from a version that is not there yet waits for it.
 const FUTURE: Duration = Duration::from_secs(1);
@@ -56,6 +57,8 @@ pub(super) struct WatchRequest {
     pub(super) bookmarks: bool,
     /// In seconds; 0 when not given.
     pub(super) timeout: u64,
+    /// Who watches, and what the authorizer was asked about.
+    pub(super) asked: (Caller, Target),
 }
 
 /// A watch under way.
@@ -70,6 +73,7 @@ struct Follow {
     queue: VecDeque<Bytes>,
     deadline: Instant,
     next_bookmark: Instant,
+    next_check: Instant,
     stop: CancellationToken,
     /// Whether a table's columns have been told.
     columns: bool,
@@ -88,6 +92,7 @@ pub(super) async fn start(engine: Arc<Engine>, request: WatchRequest) -> Outcome
         queue: VecDeque::new(),
         deadline: now + limit,
         next_bookmark: now + BOOKMARKS,
+        next_check: now + RECHECK,
         stop: engine.tasks.token(),
         columns: false,
         ended: false,
@@ -170,6 +175,9 @@ impl Follow {
                 continue;
             }
             self.latest.mark_unchanged();
+            if !self.still_may() {
+                continue;
+            }
             if !self.take() {
                 self.wait().await;
             }
@@ -195,14 +203,34 @@ impl Follow {
         self.ended || !self.queue.is_empty()
     }
 
+    /// Asks from time to time whether the watcher still may; ends the watch when not.
+    fn still_may(&mut self) -> bool {
+        let now = Instant::now();
+        if now < self.next_check {
+            return true;
+        }
+        self.next_check = now + RECHECK;
+        let (caller, target) = &self.request.asked;
+        match self.engine.authorize(caller, Verb::Watch, target) {
+            Ok(()) => true,
+            Err(failure) => {
+                self.fail(&failure);
+                false
+            }
+        }
+    }
+
     async fn wait(&mut self) {
-        let wake = self.deadline.min(self.next_bookmark);
+        let wake = self.deadline.min(self.next_bookmark).min(self.next_check);
         tokio::select! {
             changed = self.latest.changed() => self.ended |= changed.is_err(),
             () = self.stop.cancelled() => self.ended = true,
             () = sleep_until(wake) => {
                 let now = Instant::now();
                 self.ended = now >= self.deadline;
+                if now < self.next_bookmark && !self.ended {
+                    return;
+                }
                 self.next_bookmark = now + BOOKMARKS;
                 if self.request.bookmarks {
                     self.bookmark(false);

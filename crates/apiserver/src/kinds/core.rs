@@ -21,6 +21,8 @@ use crate::object;
 pub(crate) const NAMESPACES: &str = "namespaces";
 /// Where definitions are stored.
 pub(crate) const DEFINITIONS: &str = "apiextensions.k8s.io/customresourcedefinitions";
+/// Where leases are stored.
+pub(crate) const LEASES: &str = "coordination.k8s.io/leases";
 /// Where events of both groups are stored.
 pub(crate) const EVENTS: &str = "events";
 
@@ -161,7 +163,7 @@ const CORE: &[CoreKind] = &[
         short_names: &[],
         namespaced: true,
         status: false,
-        storage: "coordination.k8s.io/leases",
+        storage: LEASES,
         form: Form::Plain,
         rules: Rules::None,
         schema: schema_of::<Lease>,

@@ -13,7 +13,7 @@ use stead_kernel::Admit;
 use stead_resource::{Schema, table::Columns};
 
 use crate::object;
-pub(crate) use core::{DEFINITIONS, EVENTS, NAMESPACES, core_kinds, object_meta};
+pub(crate) use core::{DEFINITIONS, EVENTS, LEASES, NAMESPACES, core_kinds, object_meta};
 pub(crate) use custom::{Definition, check_definition};
 pub(crate) use registry::Registry;
 

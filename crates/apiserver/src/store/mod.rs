@@ -68,8 +68,8 @@ pub(crate) struct Content {
 pub(crate) struct Write {
     pub(crate) key: Key,
     pub(crate) action: Action,
-    /// The record of it; the resource version is filled in.
-    pub(crate) audit: AuditRow,
+    /// The record of it; the resource version is filled in. `None` for what is not recorded.
+    pub(crate) audit: Option<AuditRow>,
     /// What selectors saw before the change, if they see something else now (a reduced object as JSON).
     pub(crate) was: Option<Arc<str>>,
 }

@@ -36,7 +36,7 @@ fn write(name: &str, action: Action) -> Write {
     Write {
         key: key(name),
         action,
-        audit: AuditRow::default(),
+        audit: Some(AuditRow::default()),
         was: None,
     }
 }

@@ -434,7 +434,9 @@ fn record(
             previous.map(|previous| previous.version),
             write.was.as_deref(),
         ))?;
-    let mut audit = write.audit.clone();
+    let Some(mut audit) = write.audit.clone() else {
+        return Ok(());
+    };
     audit.resource_version = version.to_string();
     let event = serde_json::to_string(&audit).unwrap_or_default();
     transaction

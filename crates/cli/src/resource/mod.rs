@@ -1,7 +1,7 @@
 //! Resources as a client sees them: kinds by discovery, objects as JSON, manifests as text.
 
 mod discovery;
-mod manifest;
+pub(crate) mod manifest;
 mod merge;
 mod object;
 mod schema;

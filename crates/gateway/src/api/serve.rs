@@ -98,6 +98,8 @@ fn open(gateway: &Gateway, surface: Surface, caller: &Caller, trace: Trace) -> L
     let key = caller.key();
     let row = RequestRow {
         trace_id: trace.id(),
+        span_id: trace.span_id(),
+        parent_span_id: trace.parent_span_id(),
         project: caller.project().to_owned(),
         user: caller.user().to_owned(),
         key: key.map(|key| key.name.to_string()).unwrap_or_default(),

@@ -42,9 +42,12 @@ pub(crate) fn start(context: &Context) {
             .map(|provider| ObjectRef::from_obj(&*provider))
             .collect::<Vec<_>>()
     };
-    let models = Api::all_with(context.client.clone(), &model_resource());
-    let controller =
-        controller.watches_with(models, model_resource(), watcher::Config::default(), of_project);
+    let controller = if context.ports.chat.absent().is_some() {
+        controller
+    } else {
+        let models = Api::all_with(context.client.clone(), &model_resource());
+        controller.watches_with(models, model_resource(), watcher::Config::default(), of_project)
+    };
     control::run(context, "provider controller", controller, reconcile);
 }
 
@@ -75,7 +78,12 @@ async fn observe(object: &ModelProvider, context: &Context) -> Result<Observed, 
     let project = object.namespace().unwrap_or_default();
     let endpoints = match Endpoints::of(spec) {
         Ok(Some(endpoints)) => endpoints,
-        Ok(None) => return embedded_models(context, &project).await,
+        Ok(None) => {
+            return match context.ports.chat.absent() {
+                Some(why) => Ok(failed("NoEngine", why.to_owned())),
+                None => embedded_models(context, &project).await,
+            };
+        }
         Err(error) => return Ok(failed("Misconfigured", error.full_message())),
     };
     let Some(list) = endpoints.models() else {

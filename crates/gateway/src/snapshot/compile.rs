@@ -44,6 +44,8 @@ pub(crate) struct Sources {
     /// Secrets that providers name; `None` when there is no such Secret.
     pub(crate) secrets: HashMap<Id, Option<Secrets>>,
     pub(crate) models: BTreeMap<Id, EmbeddedModel>,
+    /// Why this process has no engine, where it has none.
+    no_engine: Option<String>,
     counters: HashMap<Id, Arc<Counters>>,
     accounts: Accounts,
 }
@@ -52,6 +54,14 @@ pub(crate) struct Sources {
 type Accounts = HashMap<[u8; 32], Arc<google::Account>>;
 
 impl Sources {
+    /// Nothing yet; says why this process has no engine, where it has none.
+    pub(crate) fn without_engine(no_engine: Option<String>) -> Self {
+        Self {
+            no_engine,
+            ..Self::default()
+        }
+    }
+
     /// The Secrets that providers name.
     pub(crate) fn named_secrets(&self) -> impl Iterator<Item = Id> {
         self.providers.values().filter_map(|provider| {
@@ -207,6 +217,9 @@ impl Sources {
     }
 
     fn embedded(&self, project: &str) -> (Api, Vec<Box<str>>) {
+        if let Some(why) = &self.no_engine {
+            return (Api::Broken(why.clone()), Vec::new());
+        }
         let files: HashMap<Box<str>, ModelFile> = self
             .models
             .values()

@@ -181,6 +181,8 @@ pub(crate) struct Counters {
     pub(crate) in_flight: AtomicU64,
     pub(crate) input_tokens: AtomicU64,
     pub(crate) output_tokens: AtomicU64,
+    /// By model and operation, under OpenTelemetry's names.
+    pub(crate) measured: crate::metrics::GenAi,
 }
 
 /// Who asks, as far as the catalogue minds.

@@ -51,6 +51,11 @@ impl Handle {
         self.snapshot.load_full()
     }
 
+    /// Whether every watch has delivered what was there at its start.
+    pub(crate) fn is_ready(&self) -> bool {
+        *self.ready.borrow()
+    }
+
     /// Waits until every watch has delivered what was there at its start, at most `limit`; says whether they have.
     pub(crate) async fn ready(&self, limit: Duration) -> bool {
         let mut ready = self.ready.clone();
@@ -87,21 +92,24 @@ pub(crate) fn follow(context: &Context, meters: Meters) -> Handle {
     feed(tasks, Api::all(client.clone()), &sender, Change::Routes);
     feed(tasks, Api::all(client.clone()), &sender, Change::Keys);
     feed(tasks, Api::all(client.clone()), &sender, Change::Quotas);
-    feed(
-        tasks,
-        Api::all_with(client.clone(), &model_resource()),
-        &sender,
-        Change::Models,
-    );
+    let no_engine = context.ports.chat.absent().map(str::to_owned);
+    let mut listed = BTreeSet::new();
+    if no_engine.is_none() {
+        let models = Api::all_with(client.clone(), &model_resource());
+        feed(tasks, models, &sender, Change::Models);
+    } else {
+        // Without an engine nobody asks for models, which this process may not even be allowed to list.
+        listed.insert(Listed::Models);
+    }
     let compiler = Compiler {
         client: client.clone(),
         tasks: tasks.clone(),
         data: context.data.clone(),
         sender,
-        sources: Sources::default(),
+        sources: Sources::without_engine(no_engine),
         meters,
         secret_watches: HashMap::new(),
-        listed: BTreeSet::new(),
+        listed,
         snapshot: Arc::clone(&snapshot),
         ready: ready_sender,
     };

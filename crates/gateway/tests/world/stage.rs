@@ -19,10 +19,9 @@ use kube::{
     core::{ApiResource, DynamicObject, GroupVersionKind},
 };
 use serde_json::{Value, json};
-use stead_gateway::{Leader, Post};
 use stead_kernel::{
-    Authenticator, Body, Context, Error, Identity, Principal, Result, Running,
-    ports::{Prices, events::RequestRow},
+    Authenticator, Body, Context, Error, Identity, Principal, Result, Role, Roles, Running,
+    ports::{Control, ControlProcess, Prices, events::RequestRow},
 };
 use stead_testkit::{World, poll_until};
 use tower::ServiceExt;
@@ -126,7 +125,7 @@ impl Stage {
     }
 
     /// A gateway in another process, which borrows from this one and ships its journal to the same events.
-    pub(crate) async fn replica(&self, name: &str, line: Arc<dyn Post>) -> Self {
+    pub(crate) async fn replica(&self, name: &str, line: Arc<dyn Control>) -> Self {
         let world = World::new();
         let mut context = Context {
             client: client(&self.world),
@@ -136,11 +135,12 @@ impl Stage {
         context.ports.events = ports.events;
         context.ports.clock = ports.clock;
         context.ports.outbound = ports.outbound;
-        let leader = Leader {
+        context.roles = Roles::of(&[Role::Gateway]);
+        context.control = Some(ControlProcess {
             replica: name.to_owned(),
-            post: line,
-        };
-        let running = stead_gateway::start_replica(context, leader).await.unwrap();
+            link: line,
+        });
+        let running = (stead_gateway::module().start)(context).await.unwrap();
         Self::over(world, running)
     }
 
@@ -341,7 +341,7 @@ impl Line {
 }
 
 #[async_trait]
-impl Post for Line {
+impl Control for Line {
     async fn post(&self, path: &str, body: &Value) -> Result<Value> {
         if self.cut.load(Ordering::SeqCst) {
             return Err(Error::unavailable("the line is cut"));

@@ -24,6 +24,11 @@ pub trait Chat: Send + Sync {
 
     /// Forgets the model once nothing uses it.
     async fn unload(&self, model: &ModelFile);
+
+    /// Why this process has no engine at all; `None` where it has one.
+    fn absent(&self) -> Option<&str> {
+        None
+    }
 }
 
 /// A model file on this machine.

@@ -46,6 +46,12 @@ pub struct RequestRow {
     pub id: String,
     /// W3C trace id, 32 hex digits.
     pub trace_id: String,
+    /// The id of this request's span in that trace, 16 hex digits; providers get it as their parent.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub span_id: String,
+    /// The id of the caller's span, 16 hex digits; empty when the caller told none.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub parent_span_id: String,
     /// When it came.
     pub started: Timestamp,
     /// Until the last byte of the answer, in microseconds.
@@ -102,6 +108,19 @@ pub struct RequestRow {
     /// The response body or the text put together from the stream, if captured.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub output: Option<String>,
+}
+
+/// Where gateway processes send the rows of their journals: `POST`, a [`JournalBatch`] as JSON, compressed with zstd
+/// or not at all (`content-encoding`). `204` means that all rows are stored for good; a row whose id is there
+/// already is passed over, so that a batch can be sent again.
+pub const JOURNAL_PATH: &str = "/api/gateway/journal";
+
+/// Rows of a gateway's journal.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct JournalBatch {
+    /// The rows, oldest first.
+    pub rows: Vec<RequestRow>,
 }
 
 /// How a request ended.

@@ -1,6 +1,7 @@
 //! What domains need from the world, as traits; `stead` wires one implementation of each.
 
 mod chat;
+mod control;
 pub mod events;
 mod exec;
 mod outbound;
@@ -11,6 +12,7 @@ mod vault;
 pub use chat::{
     Chat, FinishReason, Generated, Generation, GenerationStream, ModelFile, Sampling, TokenUsage,
 };
+pub use control::{Control, ControlProcess};
 pub use events::Events;
 pub use exec::{Exec, ProcessOutput, ProcessRequest};
 pub use outbound::{Outbound, Reach, SendOptions};

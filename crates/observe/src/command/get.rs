@@ -100,6 +100,8 @@ fn summary(row: &RequestRow) -> Vec<(&'static str, String)> {
     vec![
         ("Request", row.id.clone()),
         ("Trace", row.trace_id.clone()),
+        ("Span", row.span_id.clone()),
+        ("Caller's span", row.parent_span_id.clone()),
         ("Time", show::time(row.started)),
         ("Status", format!("{}{http}", row.outcome.as_str())),
         ("Error", row.error.clone()),

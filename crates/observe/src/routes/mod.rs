@@ -3,6 +3,7 @@
 //! A principal sees the projects that the authorizer lets them list; whoever may list across projects sees all. What
 //! lies in a project that is not theirs does not exist for them.
 
+mod journal;
 mod parameters;
 #[cfg(test)]
 mod tests;
@@ -11,7 +12,7 @@ mod times;
 use axum::{
     Json, Router,
     extract::{Path, RawQuery, State},
-    routing::get,
+    routing::{get, post},
 };
 use http::Extensions;
 use serde::Serialize;
@@ -20,7 +21,9 @@ use stead_kernel::{
     http::ApiError,
     ports::{
         Page,
-        events::{AuditQuery, AuditRow, RequestQuery, RequestRow, UsageGroup, UsageQuery, UsageRow},
+        events::{
+            AuditQuery, AuditRow, JOURNAL_PATH, RequestQuery, RequestRow, UsageGroup, UsageQuery, UsageRow,
+        },
     },
 };
 
@@ -35,6 +38,7 @@ pub(crate) fn routes(ports: Ports) -> Router {
         .route("/api/requests/{id}", get(request))
         .route("/api/usage", get(usage))
         .route("/api/audit", get(audit))
+        .route(JOURNAL_PATH, post(journal::append))
         .with_state(ports)
 }
 

@@ -3,8 +3,11 @@
 mod backup;
 mod config;
 mod doctor;
+mod gateway;
+mod process;
 mod reference;
 mod restore;
+mod serve;
 mod up;
 
 use stead_cli::LocalCommand;
@@ -13,6 +16,8 @@ use stead_cli::LocalCommand;
 pub(crate) fn all() -> Vec<LocalCommand> {
     vec![
         up::command(),
+        serve::command(),
+        gateway::command(),
         config::command(),
         doctor::command(),
         backup::command(),

@@ -2,29 +2,25 @@
 
 use std::path::Path;
 
-use clap::{Arg, ArgMatches};
+use clap::ArgMatches;
 use futures::{FutureExt, future::BoxFuture};
 use stead_cli::{Local, LocalCommand};
-use stead_kernel::{Error, Result, command::Terminal};
-use tokio::signal::unix::{SignalKind, signal};
-use tracing_subscriber::EnvFilter;
+use stead_kernel::{Result, Roles, command::Terminal};
 
+use super::process::{Stop, log_argument, start_log};
 use crate::{
     config,
     environment::Environment,
-    server::{FirstStart, Server},
+    server::{FirstStart, Server, Start},
 };
 
 /// `up`.
 pub(super) fn command() -> LocalCommand {
-    let log = Arg::new("log").long("log").value_name("FILTER").help(
-        "What to log to standard error: error, warn, info, debug, or a filter by module [env: STEAD_LOG]",
-    );
     LocalCommand {
         spec: clap::Command::new("up")
             .about("Starts the server: gateway, resource API, engine and stores in one process")
             .args(config::arguments())
-            .arg(log),
+            .arg(log_argument()),
         run,
     }
 }
@@ -34,56 +30,13 @@ fn run(matches: ArgMatches, local: Local) -> BoxFuture<'static, Result<()>> {
         let environment = Environment::read();
         start_log(&matches, &environment)?;
         let settings = config::resolve(&local.data, &environment, &matches)?.settings;
-        let server = Server::start(settings, &environment).await?;
+        let server = Server::start(Start::Home(Roles::all()), settings, &environment).await?;
         let stopped = Stop::install()?;
-        stopped
-            .unless(introduce(&server, &environment, local.terminal.as_ref()))
-            .await?;
-        stopped.wait().await;
-        local.terminal.note("stopping: requests under way may end");
-        if !server.stop().await {
-            local
-                .terminal
-                .note("some requests did not end in time and were cut");
-        }
-        Ok(())
+        let terminal = local.terminal.as_ref();
+        stopped.unless(introduce(&server, &environment, terminal)).await?;
+        stopped.run(server, terminal).await
     }
     .boxed()
-}
-
-/// Ctrl-C or a service manager's TERM.
-struct Stop(tokio_util::sync::CancellationToken);
-
-impl Stop {
-    #[expect(
-        clippy::disallowed_methods,
-        reason = "lives as long as the process, before and after any Tasks"
-    )]
-    fn install() -> Result<Self> {
-        let watch =
-            |kind| signal(kind).map_err(|error| Error::internal("cannot watch for signals").because(error));
-        let (mut interrupt, mut terminate) =
-            (watch(SignalKind::interrupt())?, watch(SignalKind::terminate())?);
-        let token = tokio_util::sync::CancellationToken::new();
-        let cancel = token.clone();
-        tokio::spawn(async move {
-            tokio::select! {
-                _ = interrupt.recv() => {}
-                _ = terminate.recv() => {}
-            }
-            cancel.cancel();
-        });
-        Ok(Self(token))
-    }
-
-    /// Runs the work, unless the signal comes first.
-    async fn unless(&self, work: impl Future<Output = Result<()>>) -> Result<()> {
-        self.0.run_until_cancelled(work).await.unwrap_or(Ok(()))
-    }
-
-    async fn wait(&self) {
-        self.0.cancelled().await;
-    }
 }
 
 /// Says where the server is and how to call it; makes what the first start makes.
@@ -143,22 +96,6 @@ fn curl(address: &str, credential: &str, model: &str) -> String {
         "curl {address}/v1/chat/completions -H \"Authorization: Bearer {credential}\" \
          -H 'Content-Type: application/json' -d '{body}'"
     )
-}
-
-fn start_log(matches: &ArgMatches, environment: &Environment) -> Result<()> {
-    let named = matches
-        .get_one::<String>("log")
-        .map(String::as_str)
-        .or_else(|| environment.get("STEAD_LOG"));
-    let filter = EnvFilter::try_new(named.unwrap_or("warn"))
-        .map_err(|error| Error::invalid("--log is no log filter").because(error))?;
-    // A second start in one process (tests) keeps the first log.
-    tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(std::io::stderr)
-        .try_init()
-        .ok();
-    Ok(())
 }
 
 #[cfg(test)]

@@ -1,34 +1,58 @@
-//! A running server: every port wired, every domain started, one listener.
+//! A running server: every port wired, the domains of its roles started, one listener.
 
+mod absent;
+mod access_log;
 mod discover;
+mod files;
 mod first_start;
 pub(crate) mod folder;
+mod home;
+mod leader;
+mod link;
 mod operations;
+mod remote_events;
+mod replica;
+pub(crate) mod roles;
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use axum::Router;
-use stead_access::{AdminToken, Protection, TableAuthorizer};
-use stead_apiserver::ApiServer;
+use stead_access::{AdminToken, Protection};
 use stead_catalog::Catalog;
-use stead_inference::{Engine, EngineOptions};
 use stead_kernel::{
-    Authenticator, Authorizer, Clock, Collection, Context, DataDir, Error, Kind, Module, Ports, Principal,
-    Result, Settings, SystemClock, Tasks, command::Terminal, ports::Vault,
+    Authenticator, Authorizer, Context, DataDir, Error, Module, Ports, Result, Roles, Settings, SystemClock,
+    Tasks, Unready,
+    command::Terminal,
+    ports::{Chat, Events, Records, Vault},
 };
 use stead_net::{Authority, OutboundClient, OutboundOptions, SystemExec};
-use stead_secrets::FileVault;
-use stead_telemetry::{EventOptions, EventStore, RecordStore};
 use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
 
-use crate::{environment::Environment, modules};
+use crate::environment::Environment;
+use access_log::AccessLogger;
 use folder::Folder;
 use operations::{Metrics, Readiness};
 
+pub(crate) use files::FilesOptions;
 pub(crate) use first_start::FirstStart;
+pub(crate) use link::LinkOptions;
 
 /// The version of this program.
 pub(crate) use stead_cli::VERSION;
+
+/// How long background work may take to end once no request is under way any more.
+const GRACE: Duration = Duration::from_secs(5);
+
+/// What is to be started.
+pub(crate) enum Start {
+    /// State and events, and whatever else the roles say.
+    Home(Roles),
+    /// The gateway alone, over another process's state.
+    Gateway(LinkOptions),
+    /// The gateway alone, from files.
+    Files(FilesOptions),
+}
 
 /// A running server.
 pub(crate) struct Server {
@@ -36,25 +60,55 @@ pub(crate) struct Server {
     pub(crate) address: SocketAddr,
     /// What its domains work with.
     pub(crate) context: Context,
-    stores: Stores,
+    /// Cancelled when another control process has taken the lead.
+    pub(crate) lost: CancellationToken,
+    home: Home,
     readiness: Readiness,
+    /// The listener and its connections, which end before anything else does.
+    doors: Tasks,
     _folder: Folder,
 }
 
 /// What keeps data, to be closed last.
-struct Stores {
-    vault: Arc<dyn Vault>,
-    api: ApiServer,
-    events: Arc<EventStore>,
-    records: Arc<RecordStore>,
+enum Home {
+    Whole(home::Stores),
+    Replica,
+    Files(files::Stores),
+}
+
+/// What a sort of process is made of.
+struct Parts {
+    context: Context,
+    /// The domains to start.
+    modules: Vec<Module>,
+    /// A client for the resource API that acts as the named domain.
+    client: Box<dyn Fn(&'static str) -> kube::Client + Send + Sync>,
+    /// Routes besides those of the domains.
+    routes: Router,
+    authenticators: Vec<Arc<dyn Authenticator>>,
+    metrics: Vec<Metrics>,
+    unready: Vec<Unready>,
+    lost: CancellationToken,
+    home: Home,
+}
+
+/// What every sort of process is opened with.
+struct Ground<'a> {
+    settings: Arc<Settings>,
+    environment: &'a Environment,
+    data: DataDir,
+    tasks: Tasks,
+    /// Ends with the doors: what answers for as long as it is asked (watches) must not hold the drain.
+    doors: Tasks,
 }
 
 impl Server {
-    /// Starts everything. Nothing answers before all of it is ready.
+    /// Starts everything. A server of its own data answers nothing before all of it is ready; a gateway over another
+    /// process's state answers `503` until it has read it.
     ///
     /// # Errors
     /// One sentence: the folder, the port, or the store that cannot be used.
-    pub(crate) async fn start(settings: Settings, environment: &Environment) -> Result<Self> {
+    pub(crate) async fn start(start: Start, settings: Settings, environment: &Environment) -> Result<Self> {
         stead_net::install_crypto_provider();
         stead_net::raise_open_files();
         let folder = Folder::open(&settings.data)?;
@@ -62,35 +116,39 @@ impl Server {
         let address = listener
             .local_addr()
             .map_err(|error| Error::internal("no local address").because(error))?;
-        let tasks = Tasks::new();
-        let settings = Arc::new(settings);
-        let mut modules = modules::all();
         let (token, _) = AdminToken::load_or_create(&folder.data.keys())?;
-
-        let stores = Stores::open(&folder.data, &settings, &tasks, &mut modules).await?;
-        let context = Context {
-            client: stores.api.client(Principal::controller("stead")),
-            ports: ports(&settings, environment, &stores, &tasks)?,
-            tasks,
+        let ground = Ground {
+            settings: Arc::new(settings),
+            environment,
             data: folder.data.clone(),
-            settings,
+            tasks: Tasks::new(),
+            doors: Tasks::new(),
         };
-        stores.api.deliver_audit(Arc::clone(&context.ports.events));
-
-        let readiness = Readiness::default();
-        let router = compose(&context, modules, &stores, &token, &readiness, address).await?;
+        let mut parts = match start {
+            Start::Home(roles) => home::open(&ground, roles).await?,
+            Start::Gateway(options) => replica::open(&ground, &options).await?,
+            Start::Files(options) => files::open(&ground, options).await?,
+        };
+        parts.authenticators.insert(0, token.authenticator());
+        let (router, readiness) = compose(&mut parts, address).await?;
+        let Parts {
+            context, lost, home, ..
+        } = parts;
         let authority = authority(&context)?;
         write_run_file(&context.data, address)?;
-        context.tasks.spawn("listener", {
-            let (tasks, drain) = (context.tasks.clone(), context.settings.drain);
+        let doors = ground.doors;
+        doors.spawn("listener", {
+            let (tasks, drain) = (doors.clone(), context.settings.drain);
             async move { stead_net::serve(listener, router, authority.server_config(), &tasks, drain).await }
         });
         readiness.set(true);
         Ok(Self {
             address,
             context,
-            stores,
+            lost,
+            home,
             readiness,
+            doors,
             _folder: folder,
         })
     }
@@ -110,147 +168,81 @@ impl Server {
         first_start::a_route(&self.context).await
     }
 
-    /// Stops: no new requests, those under way end within the drain time, then the stores are closed.
+    /// Stops: says so to whoever asks, takes no new requests, lets those under way end within the drain time, then
+    /// ends the background work and closes the stores. Returns whether all ended in time.
     pub(crate) async fn stop(self) -> bool {
+        let settings = &self.context.settings;
         self.readiness.set(false);
-        let clean = self
-            .context
-            .tasks
-            .shutdown(self.context.settings.drain + Duration::from_secs(2))
-            .await;
-        self.stores.api.close().await;
-        self.stores.events.close().await;
-        self.stores.records.close().await;
+        tokio::time::sleep(settings.drain_delay).await;
+        let drained = self.doors.shutdown(settings.drain + Duration::from_secs(2)).await;
+        let ended = self.context.tasks.shutdown(GRACE).await;
+        match self.home {
+            Home::Whole(stores) => stores.close().await,
+            Home::Replica => {}
+            Home::Files(stores) => stores.close().await,
+        }
         std::fs::remove_file(run_file(&self.context.data)).ok();
-        clean
+        drained && ended
     }
 }
 
-impl Stores {
-    /// Opens the three homes of data; the kinds are handed to the resource API.
-    async fn open(
-        data: &DataDir,
-        settings: &Settings,
-        tasks: &Tasks,
-        modules: &mut [Module],
-    ) -> Result<Self> {
-        let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-        let vault = open_vault(data)?;
-        let authorizer: Arc<dyn Authorizer> = Arc::new(TableAuthorizer);
-        let collections: Vec<Collection> = modules
-            .iter()
-            .flat_map(|module| module.collections.clone())
-            .collect();
-        let kinds: Vec<Kind> = modules
-            .iter_mut()
-            .flat_map(|module| std::mem::take(&mut module.kinds))
-            .collect();
-        let events = EventStore::open(EventOptions {
-            folder: data.events(),
-            retention_days: settings.retention_days,
-            clock: Arc::clone(&clock),
-            tasks: tasks.clone(),
-        })?;
-        let records = RecordStore::open(&data.records(), &collections, Arc::clone(&clock))?;
-        let api = ApiServer::open(stead_apiserver::Options {
-            path: data.state(),
-            kinds,
-            vault: Arc::clone(&vault),
-            authorizer,
-            clock,
-            tasks: tasks.clone(),
-            body_limit: settings.body_limit,
-            version: VERSION,
-        })
-        .await?;
-        Ok(Self {
-            vault,
-            api,
-            events: Arc::new(events),
-            records: Arc::new(records),
-        })
-    }
-}
-
-/// The vault; a state file without the key that opens its secrets is left alone, for the key may come back.
-fn open_vault(data: &DataDir) -> Result<Arc<dyn Vault>> {
-    let key = data.keys().join("vault.key");
-    if data.state().exists() && !key.exists() {
-        return Err(Error::invalid(format!(
-            "{} is missing, and without it no stored secret can be opened",
-            key.display()
-        ))
-        .hint("put it back from a backup"));
-    }
-    Ok(Arc::new(FileVault::load_or_create(&data.keys())?))
+/// What differs between the sorts of processes, of what domains work with.
+struct Own {
+    authorizer: Arc<dyn Authorizer>,
+    events: Arc<dyn Events>,
+    records: Arc<dyn Records>,
+    chat: Arc<dyn Chat>,
+    vault: Arc<dyn Vault>,
 }
 
 /// One implementation of each port.
-fn ports(settings: &Settings, environment: &Environment, stores: &Stores, tasks: &Tasks) -> Result<Ports> {
-    let allow_networks = settings
-        .allow_networks
-        .iter()
-        .map(|text| {
-            text.parse().map_err(|error| {
-                Error::invalid(format!("allowNetworks: {text} is no network")).because(error)
-            })
-        })
-        .collect::<Result<_>>()?;
+fn ports(ground: &Ground<'_>, own: Own) -> Result<Ports> {
+    let networks = ground.settings.allow_networks.iter().map(|text| {
+        text.parse()
+            .map_err(|error| Error::invalid(format!("allowNetworks: {text} is no network")).because(error))
+    });
+    let allow_networks = networks.collect::<Result<_>>()?;
     Ok(Ports {
         clock: Arc::new(SystemClock),
-        authorizer: Arc::new(TableAuthorizer),
-        events: Arc::clone(&stores.events) as _,
-        records: Arc::clone(&stores.records) as _,
-        chat: Arc::new(Engine::new(EngineOptions {
-            threads: settings.engine_threads,
-            queue: settings.engine_queue,
-            ..EngineOptions::new(tasks.clone(), Arc::new(SystemClock))
-        })?),
+        authorizer: own.authorizer,
+        events: own.events,
+        records: own.records,
+        chat: own.chat,
         prices: Arc::new(Catalog::embedded()),
         exec: Arc::new(SystemExec),
         outbound: Arc::new(OutboundClient::new(OutboundOptions {
             allow_networks,
-            proxy: environment.proxy(),
+            proxy: ground.environment.proxy(),
             extra_roots: None,
         })?),
-        vault: Arc::clone(&stores.vault),
+        vault: own.vault,
     })
 }
 
-/// Starts the domains and puts every route behind the access layers.
-async fn compose(
-    context: &Context,
-    modules: Vec<Module>,
-    stores: &Stores,
-    token: &AdminToken,
-    readiness: &Readiness,
-    address: SocketAddr,
-) -> Result<Router> {
-    let mut authenticators: Vec<Arc<dyn Authenticator>> = vec![token.authenticator()];
-    let mut metrics: Vec<Metrics> = Vec::new();
-    let mut router = Router::new();
-    for module in modules {
+/// Starts the domains and puts every route behind the layers that all requests go through.
+async fn compose(parts: &mut Parts, address: SocketAddr) -> Result<(Router, Readiness)> {
+    let mut authenticators = std::mem::take(&mut parts.authenticators);
+    let mut metrics = std::mem::take(&mut parts.metrics);
+    let mut unready = std::mem::take(&mut parts.unready);
+    let mut router = std::mem::take(&mut parts.routes);
+    for module in std::mem::take(&mut parts.modules) {
         let running = (module.start)(Context {
-            client: stores.api.client(Principal::controller(module.name)),
-            ..context.clone()
+            client: (parts.client)(module.name),
+            ..parts.context.clone()
         })
         .await?;
         router = router.merge(running.routes);
         authenticators.extend(running.authenticators);
         metrics.extend(running.metrics);
+        unready.extend(running.unready);
     }
-    let (api, events, records) = (
-        stores.api.clone(),
-        Arc::clone(&stores.events),
-        Arc::clone(&stores.records),
-    );
-    metrics.push(Arc::new(move || {
-        api.metrics() + &events.metrics() + &records.metrics()
-    }));
-    let router = router
-        .nest("/k8s", stores.api.router())
-        .merge(operations::routes(readiness.clone(), metrics));
-    Ok(stead_access::protect(
+    let context = &parts.context;
+    let log = AccessLogger::open(&context.settings, &context.tasks)?;
+    metrics.extend(log.iter().map(AccessLogger::metrics));
+    let readiness = Readiness::new(unready);
+    let router = router.merge(operations::routes(readiness.clone(), metrics));
+    // 1. Who is it, and is this a request that a browser was tricked into? Inside the others, so that they see refusals.
+    let router = stead_access::protect(
         router,
         Protection {
             authenticators,
@@ -258,7 +250,15 @@ async fn compose(
             listen: address,
             cors_origins: context.settings.cors_origins.clone(),
         },
-    ))
+    );
+    // 2. Nothing is answered, not even "unknown key", by what does not know its keys yet.
+    let router = operations::wait_until_ready(router, readiness.clone());
+    // 3. Outermost, so that every answer has its line.
+    let router = match log {
+        Some(log) => log.layer(router),
+        None => router,
+    };
+    Ok((router, readiness))
 }
 
 fn authority(context: &Context) -> Result<Authority> {

@@ -7,13 +7,14 @@ use std::sync::{
 
 use axum::{
     Json, Router,
-    extract::Request,
+    extract::{Request, State},
     http::{StatusCode, header},
+    middleware::{self, Next},
     response::{IntoResponse, Response},
     routing::get,
 };
 use serde_json::json;
-use stead_kernel::{Error, Identity, Principal, http::ApiError};
+use stead_kernel::{Error, Identity, Principal, Unready, http::ApiError};
 
 use super::VERSION;
 
@@ -21,13 +22,49 @@ use super::VERSION;
 pub(crate) type Metrics = Arc<dyn Fn() -> String + Send + Sync>;
 
 /// Whether the server takes requests: false while it starts and once it stops.
-#[derive(Clone, Default)]
-pub(crate) struct Readiness(Arc<AtomicBool>);
+#[derive(Clone)]
+pub(crate) struct Readiness(Arc<Inner>);
+
+struct Inner {
+    open: AtomicBool,
+    /// Whether everything was ready once; what is lost later is served from memory.
+    complete: AtomicBool,
+    unready: Vec<Unready>,
+}
 
 impl Readiness {
+    /// Not ready yet; the domains say what keeps them.
+    pub(crate) fn new(unready: Vec<Unready>) -> Self {
+        Self(Arc::new(Inner {
+            open: AtomicBool::new(false),
+            complete: AtomicBool::new(false),
+            unready,
+        }))
+    }
+
     /// Says whether requests are taken.
     pub(crate) fn set(&self, ready: bool) {
-        self.0.store(ready, Ordering::Release);
+        self.0.open.store(ready, Ordering::Release);
+    }
+
+    /// What keeps the server from being ready; empty when nothing does.
+    fn reasons(&self) -> Vec<String> {
+        if !self.0.open.load(Ordering::Acquire) {
+            return vec!["starting or stopping".to_owned()];
+        }
+        self.0.unready.iter().filter_map(|unready| unready()).collect()
+    }
+
+    /// Whether everything was there at least once.
+    fn was_complete(&self) -> bool {
+        if self.0.complete.load(Ordering::Relaxed) {
+            return true;
+        }
+        let complete = self.0.unready.iter().all(|unready| unready().is_none());
+        if complete {
+            self.0.complete.store(true, Ordering::Relaxed);
+        }
+        complete
     }
 }
 
@@ -45,14 +82,33 @@ pub(crate) fn routes(readiness: Readiness, metrics: Vec<Metrics>) -> Router {
         .fallback(not_found)
 }
 
-fn ready(readiness: &Readiness) -> Response {
-    if readiness.0.load(Ordering::Acquire) {
-        "ok".into_response()
-    } else {
-        (StatusCode::SERVICE_UNAVAILABLE, "starting or stopping").into_response()
-    }
+/// Answers `503` to everything but questions about the server itself, until everything was ready once.
+pub(crate) fn wait_until_ready(router: Router, readiness: Readiness) -> Router {
+    router.layer(middleware::from_fn_with_state(readiness, hold))
 }
 
+/// What is answered at any time.
+const ALWAYS: [&str; 4] = ["/livez", "/readyz", "/version", "/metrics"];
+
+async fn hold(State(readiness): State<Readiness>, request: Request, next: Next) -> Response {
+    if readiness.was_complete() || ALWAYS.contains(&request.uri().path()) {
+        return next.run(request).await;
+    }
+    let error = Error::unavailable("the server is starting: it has not read its resources yet");
+    let mut response = ApiError(error).into_response();
+    let second = header::HeaderValue::from_static("1");
+    response.headers_mut().insert(header::RETRY_AFTER, second);
+    response
+}
+
+fn ready(readiness: &Readiness) -> Response {
+    let reasons = readiness.reasons();
+    if reasons.is_empty() {
+        "ok".into_response()
+    } else {
+        (StatusCode::SERVICE_UNAVAILABLE, reasons.join("; ")).into_response()
+    }
+}
 fn render(parts: &[Metrics], request: &Request) -> Result<Response, ApiError> {
     let principal: Arc<Principal> = Identity::require(request.extensions())?;
     if !principal.is_admin() {

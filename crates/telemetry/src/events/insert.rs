@@ -17,9 +17,9 @@ const INSERT_REQUEST: &str = "
 INSERT OR IGNORE INTO requests (
     id, at, trace, project, user, key, model, provider, route, provider_model, dialect, operation, stream, status,
     outcome, duration_us, first_token_us, input, output, cached_input, reasoning, cost, error, attempts, labels,
-    team, replica, usage)
+    team, replica, usage, spans)
 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21, ?22, ?23,
-    ?24, ?25, ?26, ?27, ?28)";
+    ?24, ?25, ?26, ?27, ?28, ?29)";
 const INSERT_AUDIT: &str = "
 INSERT OR IGNORE INTO audit (
     id, at, user, verb, api_group, resource, subresource, project, name, resource_version, detail)
@@ -135,6 +135,7 @@ fn insert_request(
         slot.team,
         slot.replica,
         request.usage,
+        request.spans,
     ])?;
     if inserted == 0 {
         return Ok(false);

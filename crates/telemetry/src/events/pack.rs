@@ -261,6 +261,7 @@ pub(super) enum Content {
 pub(super) struct PackedRequest {
     pub(super) row: RequestRow,
     pub(super) trace: Trace,
+    pub(super) spans: Option<[u8; 16]>,
     pub(super) attempts: Option<String>,
     pub(super) labels: Option<String>,
     /// The counts of usage that have no column.
@@ -349,6 +350,7 @@ fn pack_request(mut row: RequestRow, id: &Id) -> Result<PackedRequest> {
     }
     Ok(PackedRequest {
         trace: Trace::of(&row.trace_id, id),
+        spans: pack_spans(&row),
         attempts: pack_attempts(&row.attempts)?,
         labels: if row.labels.is_empty() {
             None
@@ -414,6 +416,37 @@ fn rest_of(usage: &TokenUsage) -> TokenUsage {
 /// What [`pack`] made of the counts that have no column.
 pub(super) fn unpack_usage(text: &str) -> serde_json::Result<TokenUsage> {
     serde_json::from_str(text).map(|usage| rest_of(&usage))
+}
+
+/// A span and its parent as bytes; an id that is none counts as absent. A request that began its trace mostly has the
+/// trace's second half for its span, which needs no bytes.
+fn pack_spans(row: &RequestRow) -> Option<[u8; 16]> {
+    if row.parent_span_id.is_empty() && !row.span_id.is_empty() && second_half(&row.trace_id) == row.span_id {
+        return None;
+    }
+    let number = |text: &str| {
+        let whole = text.len() == 16 && text.bytes().all(|byte| byte.is_ascii_hexdigit());
+        u64::from_str_radix(text, 16).ok().filter(|_| whole).unwrap_or(0)
+    };
+    let both = (u128::from(number(&row.span_id)) << 64) | u128::from(number(&row.parent_span_id));
+    Some(both.to_be_bytes())
+}
+
+/// What [`pack`] made of a request's span and its parent.
+pub(super) fn unpack_spans(packed: Option<[u8; 16]>, trace: &str) -> (String, String) {
+    let Some(packed) = packed else {
+        return (second_half(trace).to_owned(), String::new());
+    };
+    let both = u128::from_be_bytes(packed);
+    let text = |number: u128| match number & u128::from(u64::MAX) {
+        0 => String::new(),
+        id => format!("{id:016x}"),
+    };
+    (text(both >> 64), text(both))
+}
+
+fn second_half(trace: &str) -> &str {
+    trace.get(16..).filter(|half| half.len() == 16).unwrap_or_default()
 }
 
 /// An attempt without the names of its fields.

@@ -15,7 +15,7 @@ use super::{
     day::{Day, time},
     files::{File, Files},
     names::{self, Texts},
-    pack::{Body, Id, Kind, Trace, outcome_number, outcome_of, unpack_attempts, unpack_usage},
+    pack::{Body, Id, Kind, Trace, outcome_number, outcome_of, unpack_attempts, unpack_spans, unpack_usage},
     writer::indexed_day,
 };
 use crate::sqlite::{Error, Result};
@@ -26,7 +26,7 @@ const MOST: usize = 1_000;
 
 const REQUEST: &str = "seq, at, id, trace, project, user, key, model, provider, route, provider_model, dialect, \
     operation, stream, status, outcome, duration_us, first_token_us, input, output, cached_input, reasoning, cost, \
-    error, attempts, labels, team, replica, usage";
+    error, attempts, labels, team, replica, usage, spans";
 const BY_ID: &str = "id = ?1";
 const BY_TRACE: &str = "(trace = ?1 AND trace <> 0) OR (id = ?1 AND trace = 0)";
 const AUDIT: &str = "seq, at, id, user, verb, api_group, resource, subresource, project, name, resource_version, \
@@ -339,8 +339,12 @@ fn read_request(row: &Row<'_>, texts: &mut Texts<'_>) -> Result<RequestRow> {
     let labels: Option<String> = row.get("labels")?;
     let rest: Option<String> = row.get("usage")?;
     let id: Id = row.get("id")?;
+    let trace_id = row.get::<_, Trace>("trace")?.into_text(&id);
+    let (span_id, parent_span_id) = unpack_spans(row.get("spans")?, &trace_id);
     Ok(RequestRow {
-        trace_id: row.get::<_, Trace>("trace")?.into_text(&id),
+        trace_id,
+        span_id,
+        parent_span_id,
         id: id.into_event(),
         started: time(row.get("at")?),
         duration_us: count(row, "duration_us")?,

@@ -115,6 +115,8 @@ fn row(number: u32, seconds: i64) -> RequestRow {
 fn full_row() -> RequestRow {
     RequestRow {
         trace_id: "4bf92f3577b34da6a3ce929d0e0e4736".into(),
+        span_id: "00f067aa0ba902b7".into(),
+        parent_span_id: "b9c7c989f97918e1".into(),
         first_token_us: Some(400),
         dialect: "openai".into(),
         operation: "chat".into(),

@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use axum::{Extension, Json, Router, extract::State, routing::post};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use serde_json::Value;
-use stead_kernel::{Error, Identity, Principal, Result, http::ApiError};
+use stead_kernel::{Error, Identity, Principal, Result, http::ApiError, ports::Control};
 
 use super::{Answer, Batch, Desk, Leases};
 
@@ -71,18 +71,8 @@ fn may_borrow(principal: &Principal) -> bool {
     principal.is_admin() || principal.groups.iter().any(|group| group == GATEWAYS)
 }
 
-/// Sends JSON to a path of the leader's API, as this gateway, and reads the JSON answer.
-#[async_trait]
-pub trait Post: Send + Sync {
-    /// Sends JSON and reads the answer.
-    ///
-    /// # Errors
-    /// `Unavailable` when the leader does not answer; else what it answered.
-    async fn post(&self, path: &str, body: &Value) -> Result<Value>;
-}
-
 /// The leader, over HTTP.
-pub(crate) struct Remote(pub(crate) Arc<dyn Post>);
+pub(crate) struct Remote(pub(crate) Arc<dyn Control>);
 
 impl Remote {
     async fn call<T: DeserializeOwned>(&self, path: &str, body: &impl Serialize) -> Result<T> {

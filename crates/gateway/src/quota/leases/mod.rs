@@ -11,7 +11,6 @@ use stead_metering::{Grant, Report};
 
 pub(crate) use borrower::{Borrower, Grown};
 pub(crate) use desk::{COLLECTION, Desk};
-pub use http::Post;
 pub(crate) use http::{Remote, routes};
 
 /// Lends slices of limits.

@@ -1,11 +1,16 @@
 //! What the gateway adds to `/metrics`.
 
+mod genai;
+mod histogram;
+
 use std::{
     fmt::Write,
     sync::atomic::{AtomicU64, Ordering},
 };
 
-use stead_kernel::ports::{TokenUsage, events::Outcome};
+use stead_kernel::ports::events::{Outcome, RequestRow};
+
+pub(crate) use genai::GenAi;
 
 use crate::{
     journal::Lag,
@@ -98,8 +103,9 @@ impl Metrics {
 }
 
 fn render_providers<'a>(providers: impl Iterator<Item = &'a Provider>) -> String {
+    let providers: Vec<&Provider> = providers.collect();
     let (mut requests, mut attempts, mut tokens) = (String::new(), String::new(), String::new());
-    for provider in providers {
+    for provider in &providers {
         let labels = format!("project=\"{}\",provider=\"{}\"", provider.project, provider.name);
         let counters = &provider.counters;
         for (outcome, counter) in OUTCOMES.iter().zip(&counters.outcomes) {
@@ -130,17 +136,32 @@ fn render_providers<'a>(providers: impl Iterator<Item = &'a Provider>) -> String
     for (name, sort, help, lines) in table {
         family(&mut text, name, sort, help, &lines);
     }
+    let owners: Vec<genai::Owner<'_>> = providers
+        .iter()
+        .map(|provider| genai::Owner {
+            project: &provider.project,
+            provider: &provider.name,
+            vendor: &provider.vendor,
+            measured: &provider.counters.measured,
+        })
+        .collect();
+    genai::render(&owners, &mut text);
     text
 }
 
 /// Counts a settled request of a provider.
-pub(crate) fn count(counters: &Counters, outcome: Outcome, usage: &TokenUsage) {
-    let place = OUTCOMES.iter().position(|counted| *counted == outcome);
+pub(crate) fn count(counters: &Counters, row: &RequestRow) {
+    let place = OUTCOMES.iter().position(|counted| *counted == row.outcome);
     if let Some(counter) = place.and_then(|place| counters.outcomes.get(place)) {
         counter.fetch_add(1, Ordering::Relaxed);
     }
-    counters.input_tokens.fetch_add(usage.input, Ordering::Relaxed);
-    counters.output_tokens.fetch_add(usage.output, Ordering::Relaxed);
+    counters
+        .input_tokens
+        .fetch_add(row.usage.input, Ordering::Relaxed);
+    counters
+        .output_tokens
+        .fetch_add(row.usage.output, Ordering::Relaxed);
+    counters.measured.observe(row);
 }
 
 fn family(text: &mut String, name: &str, sort: &str, help: &str, lines: &str) {

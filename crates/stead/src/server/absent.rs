@@ -1,0 +1,96 @@
+//! Stand-ins for the ports that a process without the control role does not have. Each says so.
+
+use async_trait::async_trait;
+use stead_kernel::{
+    Error, Result,
+    ports::{
+        Chat, Events, Generation, GenerationStream, ModelFile, Page, Record, RecordKey, RecordQuery,
+        RecordWrite, Records, Vault,
+        events::{AuditQuery, AuditRow, Event, RequestQuery, RequestRow, UsageQuery, UsageRow},
+    },
+};
+
+/// No engine: the files of models lie with another process.
+pub(super) struct NoEngine(pub(super) &'static str);
+
+#[async_trait]
+impl Chat for NoEngine {
+    async fn generate(&self, _: &ModelFile, _: Generation) -> Result<GenerationStream> {
+        Err(Error::unsupported(self.0))
+    }
+
+    async fn load(&self, _: &ModelFile) -> Result<()> {
+        Err(Error::unsupported(self.0))
+    }
+
+    async fn unload(&self, _: &ModelFile) {}
+
+    fn absent(&self) -> Option<&str> {
+        Some(self.0)
+    }
+}
+
+/// No records.
+pub(super) struct NoRecords;
+
+fn no_records() -> Error {
+    Error::unsupported("this process runs the gateway role alone, and keeps no records")
+}
+
+#[async_trait]
+impl Records for NoRecords {
+    async fn get(&self, _: &RecordKey) -> Result<Option<Record>> {
+        Err(no_records())
+    }
+
+    async fn list(&self, _: RecordQuery) -> Result<Page<Record>> {
+        Err(no_records())
+    }
+
+    async fn commit(&self, _: Vec<RecordWrite>) -> Result<Vec<u64>> {
+        Err(no_records())
+    }
+}
+
+/// No secrets at rest.
+pub(super) struct NoVault;
+
+impl Vault for NoVault {
+    fn seal(&self, _: &str, _: &[u8]) -> Result<Vec<u8>> {
+        Err(Error::unsupported("this process keeps no secrets"))
+    }
+
+    fn open(&self, _: &str, _: &[u8]) -> Result<Vec<u8>> {
+        Err(Error::unsupported("this process keeps no secrets"))
+    }
+}
+
+/// Events that nobody wants to keep.
+pub(super) struct NoEvents;
+
+fn no_usage() -> Error {
+    Error::unsupported("usage is not kept: the process runs with --no-usage")
+}
+
+#[async_trait]
+impl Events for NoEvents {
+    async fn append(&self, _: Vec<Event>) -> Result<()> {
+        Ok(())
+    }
+
+    async fn requests(&self, _: RequestQuery) -> Result<Page<RequestRow>> {
+        Err(no_usage())
+    }
+
+    async fn request(&self, _: &str) -> Result<Option<RequestRow>> {
+        Err(no_usage())
+    }
+
+    async fn usage(&self, _: UsageQuery) -> Result<Vec<UsageRow>> {
+        Err(no_usage())
+    }
+
+    async fn audit(&self, _: AuditQuery) -> Result<Page<AuditRow>> {
+        Err(no_usage())
+    }
+}
