@@ -7,7 +7,7 @@ use axum::{
     response::Response,
 };
 use serde_json::{Value, json};
-use stead_kernel::{Body, Credential, Verb};
+use stead_kernel::{Body, Credential, Error, Verb};
 
 use super::{
     Query, Representation, answer, body, negotiate, partial, path::ResourcePath, query, review, warn, watch,
@@ -37,9 +37,12 @@ pub(super) async fn handle(
     request: Request<Body>,
     label: &mut &'static str,
 ) -> Outcome<Response> {
-    let gateway = matches!(caller.principal.credential, Credential::Gateway { .. });
-    if let Some(review) = review::find(&path).filter(|_| !gateway) {
+    if let Some(review) = review::find(&path) {
         *label = "review";
+        // Questions about oneself ask no authorizer.
+        if matches!(caller.principal.credential, Credential::Gateway { .. }) {
+            return Err(Error::forbidden("a gateway knows what it may do").into());
+        }
         return review::answer_review(engine, &caller, review, request).await;
     }
     let target = find(engine, path)?;

@@ -7,10 +7,14 @@
 )]
 
 mod answers;
+mod drain;
 mod faults;
+mod files;
 mod kill;
 mod kubernetes;
 mod provider;
+mod proxies;
+mod replicas;
 mod sdks;
 mod support;
 mod tour;

@@ -2,6 +2,7 @@
 
 use std::{
     net::SocketAddr,
+    path::Path,
     sync::{
         Arc, Mutex,
         atomic::{AtomicU64, Ordering},
@@ -19,7 +20,8 @@ use axum::{
 };
 use futures::{StreamExt, stream};
 use serde_json::json;
-use stead_kernel::Tasks;
+use stead_kernel::{SystemClock, Tasks};
+use stead_net::Authority;
 use tokio::net::TcpListener;
 
 /// How it behaves.
@@ -35,6 +37,8 @@ pub(crate) enum Mood {
     Breaks,
     /// Fails with 500.
     Fails,
+    /// Answers, but takes its time: a piece every fifth of a second.
+    Drips,
 }
 
 /// A running stand-in.
@@ -51,6 +55,41 @@ struct Shared {
 
 impl Provider {
     pub(crate) async fn start() -> Self {
+        let (router, shared) = Self::router();
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let address = listener.local_addr().expect("bound");
+        let tasks = Tasks::new();
+        tasks.spawn_until_stopped("stand-in", async move {
+            axum::serve(listener, router).await.expect("it serves");
+        });
+        Self {
+            address,
+            shared,
+            tasks,
+        }
+    }
+
+    /// One that speaks TLS, with a certificate for `host` by a CA of its own, which lies in the folder as `ca.crt`.
+    pub(crate) async fn start_tls(folder: &Path, host: &str) -> Self {
+        stead_net::install_crypto_provider();
+        let authority = Authority::load_or_create(folder, &[host.to_owned()], Arc::new(SystemClock));
+        let config = authority.expect("a certificate").server_config();
+        let (router, shared) = Self::router();
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let address = listener.local_addr().expect("bound");
+        let tasks = Tasks::new();
+        let inner = tasks.clone();
+        tasks.spawn_until_stopped("stand-in", async move {
+            stead_net::serve(listener, router, config, &inner, Duration::ZERO).await;
+        });
+        Self {
+            address,
+            shared,
+            tasks,
+        }
+    }
+
+    fn router() -> (Router, Arc<Shared>) {
         let shared = Arc::new(Shared {
             mood: Mutex::new(Mood::Well),
             served: AtomicU64::new(0),
@@ -64,17 +103,7 @@ impl Provider {
             )
             .route("/v1/chat/completions", post(answer))
             .with_state(Arc::clone(&shared));
-        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
-        let address = listener.local_addr().expect("bound");
-        let tasks = Tasks::new();
-        tasks.spawn_until_stopped("stand-in", async move {
-            axum::serve(listener, router).await.expect("it serves");
-        });
-        Self {
-            address,
-            shared,
-            tasks,
-        }
+        (router, shared)
     }
 
     pub(crate) fn behave(&self, mood: Mood) {
@@ -120,6 +149,10 @@ async fn answer(State(shared): State<Arc<Shared>>, request: Request) -> Response
             Json(json!({"error": {"message": "it broke"}})),
         )
             .into_response(),
+        Mood::Drips => {
+            shared.served.fetch_add(1, Ordering::SeqCst);
+            drip(streamed).await
+        }
         Mood::Breaks => events(vec![chunk("Par")], true),
         Mood::Well if streamed => {
             shared.served.fetch_add(1, Ordering::SeqCst);
@@ -143,6 +176,29 @@ async fn answer(State(shared): State<Arc<Shared>>, request: Request) -> Response
             .into_response()
         }
     }
+}
+
+/// A slow answer.
+async fn drip(streamed: bool) -> Response {
+    const GAP: Duration = Duration::from_millis(200);
+    if !streamed {
+        tokio::time::sleep(GAP * 15).await;
+        return Json(json!({"id": "c", "object": "chat.completion", "created": 1, "model": "stand-in",
+            "choices": [{"index": 0, "finish_reason": "stop", "message": {"role": "assistant", "content": "Paris"}}],
+            "usage": {"prompt_tokens": 7, "completion_tokens": 3, "total_tokens": 10}}))
+        .into_response();
+    }
+    let mut pieces: Vec<String> = (0..15).map(|_| chunk("Par")).collect();
+    pieces.push("data: [DONE]\n\n".into());
+    let pieces = stream::iter(pieces).then(|piece| async move {
+        tokio::time::sleep(GAP).await;
+        Ok::<_, std::io::Error>(piece)
+    });
+    (
+        [(header::CONTENT_TYPE, "text/event-stream")],
+        Body::from_stream(pieces),
+    )
+        .into_response()
 }
 
 fn chunk(text: &str) -> String {

@@ -177,6 +177,42 @@ impl Installation {
         up
     }
 
+    /// Starts `serve` and waits until it has said that it is up.
+    pub(crate) async fn serve(&mut self, more: &[&str]) {
+        let mut arguments = self.up_arguments(more);
+        arguments[0] = "serve".into();
+        let mut process = Process::start(&binary(), arguments, &environment());
+        wait_for_up(&process).await;
+        process.close_input();
+        self.process = Some(process);
+    }
+
+    /// Asks the server to stop.
+    pub(crate) fn signal(&self) {
+        self.process
+            .as_ref()
+            .expect("the server runs")
+            .signal(Signal::TERM);
+    }
+
+    /// Waits until the server has ended by itself; its exit code.
+    pub(crate) async fn ends(&mut self) -> Option<i32> {
+        let process = self.process.as_mut().expect("the server runs");
+        process.wait(SOON).await.code()
+    }
+
+    /// Sends a request with a token and reads the answer's text.
+    pub(crate) async fn send_as(&self, method: &str, path: &str, body: &Value, token: &str) -> (u16, String) {
+        send_text(
+            &self.client,
+            self.port,
+            (method, path),
+            body,
+            &[("authorization", &format!("Bearer {token}"))],
+        )
+        .await
+    }
+
     /// Runs `up` where it is expected to fail.
     pub(crate) async fn up_fails(&self, more: &[&str]) -> Ended {
         let arguments = self.up_arguments(more);
@@ -309,6 +345,173 @@ impl Installation {
     pub(crate) async fn ask(&self, model: &str, question: &str) -> (StatusCode, Value) {
         let body = json!({"model": model, "temperature": 0, "max_tokens": 32, "messages": [{"role": "user", "content": question}]});
         self.json("POST", "/v1/chat/completions", body).await
+    }
+}
+
+/// Waits until a server has said that it is up.
+async fn wait_for_up(process: &Process) {
+    poll_until(SOON * 3, "the server to be up", async || {
+        let lines = process.lines();
+        let dead = lines.iter().find(|line| line.starts_with("error:"));
+        assert!(dead.is_none(), "{lines:#?}");
+        lines
+            .iter()
+            .any(|line| line.starts_with("  address"))
+            .then_some(())
+    })
+    .await;
+}
+
+type Http = Client<hyper_util::client::legacy::connect::HttpConnector, Full<Bytes>>;
+
+/// Sends a request to a port of this machine and reads the answer's text; status 0 when there was none.
+async fn send_text(
+    client: &Http,
+    port: u16,
+    (method, path): (&str, &str),
+    body: &Value,
+    headers: &[(&str, &str)],
+) -> (u16, String) {
+    let mut request = Request::builder()
+        .method(method)
+        .uri(format!("http://127.0.0.1:{port}{path}"))
+        .header("content-type", "application/json");
+    for (name, value) in headers {
+        request = request.header(*name, *value);
+    }
+    let bytes = if body.is_null() {
+        Bytes::new()
+    } else {
+        Bytes::from(body.to_string())
+    };
+    let request = request.body(Full::new(bytes)).expect("a valid request");
+    let Ok(response) = client.request(request).await else {
+        return (0, String::new());
+    };
+    let status = response.status().as_u16();
+    match response.into_body().collect().await {
+        Ok(body) => (status, String::from_utf8_lossy(&body.to_bytes()).into_owned()),
+        Err(error) => (0, error.to_string()),
+    }
+}
+
+/// A process that serves and is no installation: a gateway of its own, with a data folder and a port.
+pub(crate) struct Served {
+    folder: TempDir,
+    pub(crate) port: u16,
+    process: Option<Process>,
+    client: Http,
+    /// Variables of its environment.
+    pub(crate) environment: Vec<(String, String)>,
+}
+
+impl Served {
+    pub(crate) fn new() -> Self {
+        Self {
+            folder: tempfile::tempdir().expect("a temporary folder"),
+            port: free_port(),
+            process: None,
+            client: Client::builder(TokioExecutor::new()).build_http(),
+            environment: vec![("STEAD_LOG".into(), "warn".into())],
+        }
+    }
+
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    fn arguments(&self, given: &[String]) -> Vec<String> {
+        let mut arguments = given.to_vec();
+        let listen = format!("127.0.0.1:{}", self.port);
+        let data = self.path("data").to_string_lossy().into_owned();
+        arguments.extend(["--listen", &listen, "--data", &data].map(str::to_owned));
+        arguments
+    }
+
+    /// Starts it and waits until it listens.
+    pub(crate) async fn start(&mut self, arguments: &[String]) {
+        let environment: Vec<(&str, &str)> = self
+            .environment
+            .iter()
+            .map(|(name, value)| (name.as_str(), value.as_str()))
+            .collect();
+        let process = Process::start(&binary(), self.arguments(arguments), &environment);
+        wait_for_up(&process).await;
+        self.process = Some(process);
+    }
+
+    /// Starts it where it is expected to fail.
+    pub(crate) async fn fails(&self, arguments: &[String]) -> Ended {
+        let arguments = self.arguments(arguments);
+        let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+        let ended = run(&binary(), &arguments, &[], "").await;
+        assert_ne!(ended.code, 0, "{ended:?}");
+        ended
+    }
+
+    /// Waits until it says that it is ready.
+    pub(crate) async fn ready(&self) {
+        poll_until(SOON, "the gateway to be ready", async || {
+            (self.get("/readyz").await.0 == 200).then_some(())
+        })
+        .await;
+    }
+
+    pub(crate) async fn get(&self, path: &str) -> (u16, String) {
+        send_text(&self.client, self.port, ("GET", path), &Value::Null, &[]).await
+    }
+
+    /// Reads a path with the admin token of its data folder.
+    pub(crate) async fn as_admin(&self, path: &str) -> (u16, String) {
+        let token = std::fs::read_to_string(self.path("data/keys/admin.token")).expect("a token");
+        let header = format!("Bearer {}", token.trim());
+        let headers = [("authorization", header.as_str())];
+        send_text(&self.client, self.port, ("GET", path), &Value::Null, &headers).await
+    }
+
+    /// Sends JSON with a key.
+    pub(crate) async fn ask(&self, key: &str, path: &str, body: &Value) -> (u16, Value) {
+        self.ask_with(key, path, body, &[]).await
+    }
+
+    pub(crate) async fn ask_with(
+        &self,
+        key: &str,
+        path: &str,
+        body: &Value,
+        more: &[(&str, &str)],
+    ) -> (u16, Value) {
+        let bearer = format!("Bearer {key}");
+        let mut headers = vec![("authorization", bearer.as_str())];
+        headers.extend(more);
+        let (status, text) = send_text(&self.client, self.port, ("POST", path), body, &headers).await;
+        (status, serde_json::from_str(&text).unwrap_or(Value::Null))
+    }
+
+    /// Waits for a line of its output.
+    pub(crate) async fn line(&self, part: &str) -> String {
+        let process = self.process.as_ref().expect("it runs");
+        process.line(part, SOON).await
+    }
+
+    pub(crate) fn count_lines(&self, part: &str) -> usize {
+        let process = self.process.as_ref().expect("it runs");
+        process.lines().iter().filter(|line| line.contains(part)).count()
+    }
+
+    /// SIGKILL.
+    pub(crate) async fn kill(&mut self) {
+        if let Some(mut process) = self.process.take() {
+            process.kill().await;
+        }
+    }
+
+    /// TERM, and waits for a clean end.
+    pub(crate) async fn stop(&mut self) {
+        let mut process = self.process.take().expect("it runs");
+        process.signal(Signal::TERM);
+        let status = process.wait(SOON).await;
+        assert_eq!(status.code(), Some(0), "{:#?}", process.lines());
     }
 }
 
