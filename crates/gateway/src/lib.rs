@@ -12,6 +12,7 @@ mod command;
 mod control;
 mod dispatch;
 mod duration;
+mod import;
 mod journal;
 mod key;
 mod ledger;
@@ -49,6 +50,8 @@ use crate::{
 };
 
 
+pub use import::{Import, Note, NoteSort, SecretValue};
+
 /// How long a start waits for the resources that exist already.
 const FIRST_LOOK: Duration = Duration::from_secs(5);
 
@@ -76,6 +79,19 @@ pub fn new_key() -> (String, String) {
 /// The hash of a whole key as `spec.keyHash` has it.
 pub fn key_hash(key: &str) -> String {
     key::text::print(&key::text::hash(key.as_bytes()))
+}
+
+/// Translates the configuration of `LiteLLM`'s proxy, as the JSON of its YAML; `environment` answers what a variable
+/// holds.
+///
+/// # Errors
+/// `Invalid` for what is no such configuration.
+pub fn import_litellm(
+    config: &serde_json::Value,
+    environment: &dyn Fn(&str) -> Option<String>,
+) -> Result<Import> {
+    let vocabulary = import::Vocabulary::of(&module().kinds);
+    import::litellm::translate(config, &vocabulary, environment)
 }
 
 /// What requests work with.

@@ -4,6 +4,7 @@ mod backup;
 mod config;
 mod doctor;
 mod gateway;
+mod import;
 mod process;
 mod reference;
 mod restore;
@@ -18,6 +19,7 @@ pub(crate) fn all() -> Vec<LocalCommand> {
         up::command(),
         serve::command(),
         gateway::command(),
+        import::command(),
         config::command(),
         doctor::command(),
         backup::command(),
