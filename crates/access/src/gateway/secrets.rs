@@ -24,9 +24,12 @@ pub const NAMING: [(&str, &str); 1] = [("ModelProvider", "modelproviders")];
 /// A project and a name in it.
 type Id = (String, String);
 
-/// Which Secrets are named, by the object that names them.
+/// The names of Secrets, by kind and object that names them.
+type Named = HashMap<(&'static str, Id), BTreeSet<String>>;
+
+/// Which Secrets are named.
 #[derive(Debug, Clone, Default)]
-pub(super) struct NamedSecrets(Arc<RwLock<HashMap<(&'static str, Id), BTreeSet<String>>>>);
+pub(super) struct NamedSecrets(Arc<RwLock<Named>>);
 
 impl NamedSecrets {
     /// Whether some object of the project names the Secret.

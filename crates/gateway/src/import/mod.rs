@@ -123,10 +123,9 @@ fn renamed(name: &str) -> Option<String> {
     let mut clean = String::with_capacity(trimmed.len());
     for letter in trimmed.chars() {
         let last = clean.chars().next_back();
-        match (last, letter) {
-            (Some('.' | '-'), '.') => {}
-            (Some('.'), '-') => {}
-            (_, letter) => clean.push(letter),
+        let double = matches!((last, letter), (Some('.' | '-'), '.') | (Some('.'), '-'));
+        if !double {
+            clean.push(letter);
         }
     }
     clean.truncate(200);

@@ -6,6 +6,7 @@
 
 use std::{
     collections::{BTreeMap, HashMap},
+    fmt::Write as _,
     hash::{BuildHasher, RandomState},
     sync::{Arc, Mutex, PoisonError},
 };
@@ -289,7 +290,8 @@ pub(super) fn render(owners: &[Owner<'_>], text: &mut String) {
             }
         }
         if !body.is_empty() {
-            text.push_str(&format!("# HELP {name} {help}\n# TYPE {name} histogram\n{body}"));
+            // Writing to a string cannot fail.
+            let _ = write!(text, "# HELP {name} {help}\n# TYPE {name} histogram\n{body}");
         }
     }
 }

@@ -73,6 +73,8 @@ impl Door {
         http.http2()
             .timer(TokioTimer::new())
             .max_header_list_size(64 << 10)
+            // A gateway process holds a watch for each Secret that its providers name, all on one connection.
+            .max_concurrent_streams(1_024)
             // A peer that vanished without a word is noticed, and its requests are cancelled.
             .keep_alive_interval(Duration::from_secs(30))
             .keep_alive_timeout(Duration::from_secs(20));

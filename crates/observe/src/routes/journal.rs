@@ -10,7 +10,7 @@ use axum::{
     extract::{Request, State},
     http::{StatusCode, header},
 };
-use http::HeaderMap;
+use http::{HeaderMap, HeaderValue};
 use stead_kernel::{
     AccessRequest, Credential, Error, GROUP, Identity, Ports, Principal, Result, Verb,
     http::{ApiError, BodyError, read_body},
@@ -62,7 +62,7 @@ enum Encoding {
 
 fn encoding(headers: &HeaderMap) -> Result<Encoding> {
     let named = headers.get(header::CONTENT_ENCODING);
-    match named.map(|value| value.as_bytes()) {
+    match named.map(HeaderValue::as_bytes) {
         None | Some(b"identity") => Ok(Encoding::Identity),
         Some(b"zstd") => Ok(Encoding::Zstd),
         Some(_) => Err(Error::unsupported(

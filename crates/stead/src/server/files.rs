@@ -222,25 +222,26 @@ impl Follow {
                 self.stamp = stamp;
                 self.load().await
             }
-            Err(error) if self.stamp == Stamp::default() => {
-                tracing::debug!(error = error.full_message(), "the files still cannot be read");
-                return;
-            }
+            // A folder that is gone is said once, too.
+            Err(_) if self.stamp == Stamp::default() => return,
             Err(error) => {
                 self.stamp = Stamp::default();
                 Err(error)
             }
         };
-        match done {
-            Ok(()) => tracing::info!(folder = %self.folder.display(), "the changed files are in force"),
-            Err(error) => {
-                self.counts.refused.fetch_add(1, Ordering::Relaxed);
-                tracing::error!(
-                    error = error.full_message(),
-                    "a change of the files is not valid; what was valid before stays in force"
-                );
-            }
-        }
+        self.tell(done);
+    }
+
+    fn tell(&self, done: Result<()>) {
+        let Err(error) = done else {
+            tracing::info!(folder = %self.folder.display(), "the changed files are in force");
+            return;
+        };
+        self.counts.refused.fetch_add(1, Ordering::Relaxed);
+        tracing::error!(
+            error = error.full_message(),
+            "a change of the files is not valid; what was valid before stays in force"
+        );
     }
 
     async fn look(&self) -> Result<Stamp> {

@@ -21,6 +21,8 @@ const NAMESPACE: &str = "stead-system";
 const NAME: &str = "stead-leader";
 /// For how long a renewal counts, in seconds.
 const SECONDS: i32 = 60;
+/// Marks the error that somebody else has it, apart from a write that came between.
+const TAKEN: &str = "whoever has the lease leads";
 /// How often it is renewed.
 const RENEW: Duration = Duration::from_secs(20);
 
@@ -40,14 +42,14 @@ enum Step {
     /// It is ours.
     Renew,
     /// Someone else has it.
-    StepDown(String),
+    GiveUp(String),
 }
 
 fn step(holder: Option<&str>, me: &str, starting: Starting) -> Step {
     match (holder, starting) {
         (None | Some(""), _) | (Some(_), Starting::Yes) => Step::Take,
         (Some(holder), Starting::No) if holder == me => Step::Renew,
-        (Some(holder), Starting::No) => Step::StepDown(holder.to_owned()),
+        (Some(holder), Starting::No) => Step::GiveUp(holder.to_owned()),
     }
 }
 
@@ -78,19 +80,27 @@ impl Leader {
     async fn keep(self) {
         loop {
             tokio::time::sleep(RENEW).await;
-            match self.look(Starting::No).await {
-                Ok(()) => {}
-                Err(error) if error.reason() == stead_kernel::Reason::Conflict => {
-                    tracing::error!(error = error.full_message(), "this process no longer leads");
-                    self.lost.cancel();
-                    return;
-                }
-                Err(error) => tracing::warn!(
-                    error = error.full_message(),
-                    "the lease of the leader could not be renewed; it is tried again"
-                ),
+            let looked = self.look(Starting::No).await;
+            if looked.is_err_and(|error| self.gives_up(&error)) {
+                self.lost.cancel();
+                return;
             }
         }
+    }
+
+    /// Whether a failed renewal means that someone else leads.
+    fn gives_up(&self, error: &Error) -> bool {
+        let error_text = error.full_message();
+        let taken = error.get_hint() == Some(TAKEN);
+        if taken {
+            tracing::error!(error = error_text, me = self.me, "this process no longer leads");
+        } else {
+            tracing::warn!(
+                error = error_text,
+                "the leader's lease could not be renewed; it is tried again"
+            );
+        }
+        taken
     }
 
     async fn look(&self, starting: Starting) -> Result<()> {
@@ -98,10 +108,9 @@ impl Leader {
         let spec = found.as_ref().and_then(|lease| lease.spec.as_ref());
         let holder = spec.and_then(|spec| spec.holder_identity.as_deref());
         let step = step(holder, &self.me, starting);
-        if let Step::StepDown(holder) = &step {
-            return Err(Error::conflict(format!(
-                "{holder} has taken the lease {NAMESPACE}/{NAME} of the leader"
-            )));
+        if let Step::GiveUp(holder) = &step {
+            let text = format!("{holder} has taken the lease {NAMESPACE}/{NAME} of the leader");
+            return Err(Error::conflict(text).hint(TAKEN));
         }
         let lease = self.lease(found.as_ref(), step == Step::Take, Timestamp::now());
         let parameters = PostParams::default();
@@ -176,7 +185,7 @@ mod tests {
             (Some("me"), Starting::No, Step::Renew),
             (Some(""), Starting::No, Step::Take),
             (None, Starting::No, Step::Take),
-            (Some("other"), Starting::No, Step::StepDown("other".into())),
+            (Some("other"), Starting::No, Step::GiveUp("other".into())),
         ];
         for (holder, starting, expected) in table {
             assert_eq!(step(holder, "me", starting), expected, "{holder:?} {starting:?}");

@@ -251,8 +251,11 @@ async fn compose(parts: &mut Parts, address: SocketAddr) -> Result<(Router, Read
             cors_origins: context.settings.cors_origins.clone(),
         },
     );
-    // 2. Nothing is answered, not even "unknown key", by what does not know its keys yet.
-    let router = operations::wait_until_ready(router, readiness.clone());
+    // 2. Where state comes from elsewhere, nothing is answered before it is there, not even that a key is unknown.
+    let router = match parts.home {
+        Home::Whole(_) => router,
+        Home::Replica | Home::Files(_) => operations::wait_until_ready(router, readiness.clone()),
+    };
     // 3. Outermost, so that every answer has its line.
     let router = match log {
         Some(log) => log.layer(router),

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use http::Request;
 use stead_access::TableAuthorizer;
-use stead_kernel::{Body, Context, Reason, Result, Role, Roles};
+use stead_kernel::{Body, Context, Reason, Result, Role, Roles, ports::ControlProcess};
 use tokio_util::sync::CancellationToken;
 
 use super::{
@@ -37,7 +37,10 @@ pub(super) async fn open(ground: &Ground<'_>, options: &LinkOptions) -> Result<P
         tasks: ground.tasks.clone(),
         data: ground.data.clone(),
         roles: Roles::of(&[Role::Gateway]),
-        control: Some(Arc::clone(&link) as _),
+        control: Some(ControlProcess {
+            replica: host_name(),
+            link: Arc::clone(&link) as _,
+        }),
         settings: Arc::clone(&ground.settings),
         ports: ports(ground, own)?,
     };
@@ -57,6 +60,15 @@ pub(super) async fn open(ground: &Ground<'_>, options: &LinkOptions) -> Result<P
         lost: CancellationToken::new(),
         home: Home::Replica,
     })
+}
+
+/// A name for this gateway in its own records; whoever stores them for good puts the name of its token there.
+fn host_name() -> String {
+    let name = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    match name.trim() {
+        "" => "gateway".to_owned(),
+        name => name.to_owned(),
+    }
 }
 
 /// Asks once: a wrong token or a wrong CA is said now rather than in a log later.

@@ -10,6 +10,7 @@ mod answers;
 mod drain;
 mod faults;
 mod files;
+mod import;
 mod kill;
 mod kubernetes;
 mod provider;

@@ -276,10 +276,15 @@ async fn a_gateways_token_is_good_for_what_it_needs_and_for_nothing_once_it_is_r
         .ok();
     assert_eq!(listed.trim(), "eu-1");
 
-    site.control
-        .stead(&["gateway", "token", "revoke", "eu-1"])
-        .await
-        .ok();
+    // A watch that is open ends soon after, though it was allowed when it began.
+    let secret = "/k8s/api/v1/namespaces/default/secrets/stand-in?watch=1&timeoutSeconds=3600";
+    let watching = site.control.try_json("GET", secret, &Value::Null, &token);
+    let revoking = async {
+        let revoke = ["gateway", "token", "revoke", "eu-1"];
+        site.control.stead(&revoke).await.ok();
+    };
+    let (ended, ()) = tokio::join!(tokio::time::timeout(SOON, watching), revoking);
+    assert!(ended.is_ok(), "the watch goes on");
     for (method, path, body, _) in TABLE {
         assert_eq!(ask(method, path, body).await, 401, "{method} {path}");
     }

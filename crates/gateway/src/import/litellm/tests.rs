@@ -329,8 +329,8 @@ fn covers(note: &str, path: &[Step]) -> bool {
     for step in path {
         match step {
             Ok(name) if text.is_empty() => text.push_str(name),
-            Ok(name) => text.push_str(&format!(".{name}")),
-            Err(index) => text.push_str(&format!("[{index}]")),
+            Ok(name) => text = format!("{text}.{name}"),
+            Err(index) => text = format!("{text}[{index}]"),
         }
         if text == note {
             return true;

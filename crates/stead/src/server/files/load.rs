@@ -21,13 +21,17 @@ type Id = (String, String, String);
 /// Applies files, and remembers what it applied.
 pub(super) struct Loader {
     client: Client,
+    /// The gateway's own kinds.
+    kinds: BTreeSet<String>,
     applied: BTreeSet<Id>,
 }
 
 impl Loader {
     pub(super) fn new(client: Client) -> Self {
+        let kinds = crate::modules::gateway().kinds.into_iter();
         Self {
             client,
+            kinds: kinds.map(|kind| kind.definition.spec.names.kind).collect(),
             applied: BTreeSet::new(),
         }
     }
@@ -38,7 +42,7 @@ impl Loader {
     /// What is wrong with the first object that is refused, with its place; nothing is changed then.
     pub(super) async fn apply(&mut self, objects: Vec<Object>) -> Result<()> {
         for object in &objects {
-            check_kind(object)?;
+            self.check_kind(object)?;
             self.make_project(&object.project).await?;
         }
         for object in &objects {
@@ -55,6 +59,24 @@ impl Loader {
         }
         self.applied = wanted;
         Ok(())
+    }
+
+    /// Lets through only what the data plane works from.
+    fn check_kind(&self, object: &Object) -> Result<()> {
+        let secret = object.kind == "Secret";
+        let expected = if secret {
+            "v1".to_owned()
+        } else {
+            format!("{GROUP}/{VERSION}")
+        };
+        if object.api_version == expected && (secret || self.kinds.contains(&object.kind)) {
+            return Ok(());
+        }
+        Err(Error::invalid(format!(
+            "{}: {} of {} is nothing that a gateway works from",
+            object.place, object.kind, object.api_version
+        ))
+        .hint("leave it to a server with the control role: stead up"))
     }
 
     async fn put(&self, object: &Object, parameters: &PatchParams) -> Result<()> {
@@ -103,27 +125,6 @@ impl Loader {
         };
         Api::namespaced_with(self.client.clone(), project, &ApiResource::from_gvk(&kind))
     }
-}
-
-/// Only what the data plane works from.
-fn check_kind(object: &Object) -> Result<()> {
-    let expected = if object.kind == "Secret" {
-        "v1".to_owned()
-    } else {
-        format!("{GROUP}/{VERSION}")
-    };
-    let known = crate::modules::gateway()
-        .kinds
-        .iter()
-        .any(|kind| kind.definition.spec.names.kind == object.kind);
-    if object.api_version == expected && (known || object.kind == "Secret") {
-        return Ok(());
-    }
-    Err(Error::invalid(format!(
-        "{}: {} of {} is nothing that a gateway works from",
-        object.place, object.kind, object.api_version
-    ))
-    .hint("leave it to a server with the control role: stead up"))
 }
 
 fn parameters() -> PatchParams {
