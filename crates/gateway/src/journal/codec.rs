@@ -37,6 +37,10 @@ mod flag {
     pub(super) const OWN_ID: u64 = 1 << 5;
     /// The trace's id is the frame's.
     pub(super) const OWN_TRACE: u64 = 1 << 6;
+    /// The span's id is the second half of the trace's, and it has no parent.
+    pub(super) const HALF_SPAN: u64 = 1 << 7;
+    /// A span and its parent, at the end.
+    pub(super) const SPANS: u64 = 1 << 8;
 }
 
 /// A payload is no row.
@@ -50,6 +54,8 @@ pub(super) fn encode(payload: &mut Vec<u8>, id: &Id, row: &RequestRow) {
     let RequestRow {
         id: row_id,
         trace_id,
+        span_id,
+        parent_span_id,
         started,
         duration_us,
         first_token_us,
@@ -79,6 +85,8 @@ pub(super) fn encode(payload: &mut Vec<u8>, id: &Id, row: &RequestRow) {
     let mut text = Uuid::encode_buffer();
     let own_id = *row_id == *uuid.hyphenated().encode_lower(&mut text);
     let own_trace = *trace_id == *uuid.simple().encode_lower(&mut text);
+    let half = parent_span_id.is_empty() && half_of(trace_id) == Some(span_id.as_str());
+    let spans = !half && !(span_id.is_empty() && parent_span_id.is_empty());
     let flags = [
         (*stream, flag::STREAM),
         (first_token_us.is_some(), flag::FIRST_TOKEN),
@@ -87,6 +95,8 @@ pub(super) fn encode(payload: &mut Vec<u8>, id: &Id, row: &RequestRow) {
         (output.is_some(), flag::OUTPUT),
         (own_id, flag::OWN_ID),
         (own_trace, flag::OWN_TRACE),
+        (half, flag::HALF_SPAN),
+        (spans, flag::SPANS),
     ];
     let mut to = Writer(payload);
     to.0.push(FORM);
@@ -121,6 +131,13 @@ pub(super) fn encode(payload: &mut Vec<u8>, id: &Id, row: &RequestRow) {
     to.some_text(input.as_deref());
     to.some_text(output.as_deref());
     to.usage(usage);
+    to.some_text(spans.then_some(span_id));
+    to.some_text(spans.then_some(parent_span_id));
+}
+
+/// The second half of a trace's id, which is the span of a request that began it.
+fn half_of(trace_id: &str) -> Option<&str> {
+    trace_id.get(16..).filter(|half| half.len() == 16)
 }
 
 /// Reads a row from the payload of the frame with this id.
@@ -136,7 +153,7 @@ fn fields(mut from: Reader<'_>, id: &Id) -> Option<RequestRow> {
     let flags = from.count()?;
     let has = |flag: u64| flags & flag != 0;
     let uuid = Uuid::from_bytes(*id);
-    Some(RequestRow {
+    let mut row = RequestRow {
         id: if has(flag::OWN_ID) {
             uuid.hyphenated().to_string()
         } else {
@@ -174,7 +191,16 @@ fn fields(mut from: Reader<'_>, id: &Id) -> Option<RequestRow> {
         input: from.when(has(flag::INPUT), Reader::text)?,
         output: from.when(has(flag::OUTPUT), Reader::text)?,
         usage: from.usage()?,
-    })
+        span_id: String::new(),
+        parent_span_id: String::new(),
+    };
+    if has(flag::HALF_SPAN) {
+        half_of(&row.trace_id)?.clone_into(&mut row.span_id);
+    }
+    if has(flag::SPANS) {
+        (row.span_id, row.parent_span_id) = (from.text()?, from.text()?);
+    }
+    Some(row)
 }
 
 const OUTCOMES: [Outcome; 4] = [
@@ -386,6 +412,12 @@ mod tests {
             } else {
                 text(1)
             },
+            span_id: if some {
+                Uuid::from_bytes(id).simple().to_string()[16..].to_owned()
+            } else {
+                text(19)
+            },
+            parent_span_id: if some { String::new() } else { text(20) },
             started: Timestamp::from_nanosecond(i128::from(number(0) >> 3)).unwrap(),
             duration_us: number(1),
             first_token_us: some.then_some(number(2)),

@@ -22,8 +22,6 @@ use stead_kernel::{
 const BODY_LIMIT: usize = 64 << 20;
 /// The largest body, in bytes, once it is decompressed.
 const TEXT_LIMIT: u64 = 96 << 20;
-/// The label that says which gateway a row came from.
-const GATEWAY_LABEL: &str = "stead.dev/gateway";
 
 /// Stores the rows of a batch.
 pub(super) async fn append(
@@ -103,7 +101,7 @@ fn events(batch: JournalBatch, principal: &Principal) -> Vec<Event> {
     };
     let rows = batch.rows.into_iter().map(|mut row| {
         if let Some(name) = gateway {
-            row.labels.insert(GATEWAY_LABEL.into(), name.clone());
+            row.replica.clone_from(name);
         }
         Event::Request(Box::new(row))
     });
@@ -171,7 +169,7 @@ mod tests {
         let rows = fakes.events.all_requests();
         let ids: Vec<&str> = rows.iter().map(|row| row.id.as_str()).collect();
         assert_eq!(ids, ["a", "b", "c"]);
-        assert!(rows.iter().all(|row| row.labels[GATEWAY_LABEL] == "eu-1"));
+        assert!(rows.iter().all(|row| row.replica == "eu-1"));
     }
 
     #[tokio::test]

@@ -117,7 +117,7 @@ async fn a_gateway_of_its_own_answers_and_what_it_answered_is_counted_once_whoev
         (200, &json!("Paris"))
     );
     let rows = site.rows(1).await;
-    assert_eq!(rows[0]["labels"]["stead.dev/gateway"], "eu-1");
+    assert_eq!(rows[0]["replica"], "eu-1");
     assert_eq!(rows[0]["traceId"], "4bf92f3577b34da6a3ce929d0e0e4736");
     assert_eq!(rows[0]["parentSpanId"], "00f067aa0ba902b7");
     assert_eq!(rows[0]["spanId"].as_str().map(str::len), Some(16));

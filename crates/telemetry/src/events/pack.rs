@@ -446,7 +446,10 @@ pub(super) fn unpack_spans(packed: Option<[u8; 16]>, trace: &str) -> (String, St
 }
 
 fn second_half(trace: &str) -> &str {
-    trace.get(16..).filter(|half| half.len() == 16).unwrap_or_default()
+    trace
+        .get(16..)
+        .filter(|half| half.len() == 16)
+        .unwrap_or_default()
 }
 
 /// An attempt without the names of its fields.
