@@ -48,6 +48,19 @@ impl Vocabulary {
         })
     }
 
+    /// Whether a field of a kind's spec has, somewhere in it, a value of this name.
+    pub(super) fn mentions(&self, kind: &str, field: &str, value: &str) -> bool {
+        fn within(schema: &Value, value: &str) -> bool {
+            match schema {
+                Value::String(text) => text == value,
+                Value::Array(items) => items.iter().any(|item| within(item, value)),
+                Value::Object(fields) => fields.values().any(|inner| within(inner, value)),
+                Value::Null | Value::Bool(_) | Value::Number(_) => false,
+            }
+        }
+        self.field(kind, field).is_some_and(|schema| within(schema, value))
+    }
+
     fn field(&self, kind: &str, field: &str) -> Option<&Value> {
         let (_, schema) = self.kinds.iter().find(|(known, _)| known == kind)?;
         schema.pointer(&format!("/properties/spec/properties/{field}"))

@@ -119,3 +119,19 @@ async fn without_usage_nothing_is_kept_and_an_invalid_start_is_refused() {
         refused.stderr
     );
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_example_runs_as_it_is() {
+    let mut gateway = Served::new();
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../../examples/files");
+    gateway
+        .start(&["gateway", "--config", folder].map(str::to_owned))
+        .await;
+    gateway.ready().await;
+    // Nobody may run Ollama here; that the key and the route are known shows all the same.
+    let (status, answer) = gateway
+        .ask("sk-for-trying-out", "/v1/chat/completions", &question("nothing"))
+        .await;
+    assert_eq!((status, &answer["error"]["code"]), (404, &json!("model_not_found")));
+    gateway.stop().await;
+}

@@ -1,10 +1,16 @@
 //! Routes: the groups of `model_list` with their strategy, tries, timeouts, fallbacks and limits.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Map, Value, json};
 
-use super::{Scope, deployment::Deployment, object, providers::Providers, settings::Settings};
+use super::{
+    Scope,
+    deployment::Deployment,
+    object,
+    providers::Providers,
+    settings::{Fallbacks, Settings},
+};
 use crate::import::renamed;
 
 /// The routes, in the order of the configuration.
@@ -21,6 +27,8 @@ struct Route {
     tokens: Option<u64>,
     /// Where the limits stand.
     limits: Vec<String>,
+    /// Names of other routes, and after which failures.
+    fallbacks: Vec<(String, BTreeSet<&'static str>)>,
 }
 
 impl Routes {
@@ -41,13 +49,17 @@ impl Routes {
             }
         }
         let strategy = strategy(settings, scope);
+        let breaker = breaker(settings, scope);
         let routes = groups
             .into_iter()
             .map(|(group, members)| Route::build(group, &members, &strategy, settings, providers, scope));
         let mut routes = Self(routes.collect());
+        for route in &mut routes.0 {
+            let breaker = breaker.clone().map(|breaker| ("breaker".to_owned(), breaker));
+            route.spec.extend(breaker);
+        }
         routes.alias(settings, scope);
         routes.fall_back(settings, scope);
-        note_cooldowns(settings, scope);
         routes
     }
 
@@ -69,6 +81,7 @@ impl Routes {
                 requests: None,
                 tokens: None,
                 limits: Vec::new(),
+                fallbacks: Vec::new(),
             };
             self.0.push(copy);
         }
@@ -80,24 +93,27 @@ impl Routes {
             .iter()
             .map(|route| (route.group.clone(), route.name.clone()))
             .collect();
-        for (path, group, targets) in &settings.fallbacks {
-            let route = self.0.iter_mut().find(|route| route.group == *group);
+        for fallbacks in &settings.fallbacks {
+            let route = self.0.iter_mut().find(|route| route.group == fallbacks.group);
             let Some(route) = route else {
-                scope.notes.missing(path, format!("there is no group {group:?}"));
+                let text = format!("there is no group {:?}", fallbacks.group);
+                scope.notes.missing(&fallbacks.path, text);
                 continue;
             };
-            route.add_fallbacks(path, targets, &names, scope);
+            route.add_fallbacks(fallbacks, &names, scope);
         }
         for route in &mut self.0 {
-            let others: Vec<String> = settings
-                .default_fallbacks
-                .iter()
-                .filter(|group| **group != route.group)
-                .cloned()
-                .collect();
-            if !route.spec.contains_key("fallbacks") {
-                route.add_fallbacks("default_fallbacks", &others, &names, scope);
+            if route.fallbacks.is_empty() {
+                let others = settings.default_fallbacks.iter();
+                let default = Fallbacks {
+                    path: "default_fallbacks".into(),
+                    group: route.group.clone(),
+                    others: others.filter(|group| **group != route.group).cloned().collect(),
+                    on: None,
+                };
+                route.add_fallbacks(&default, &names, scope);
             }
+            route.write_fallbacks();
         }
     }
 
@@ -212,41 +228,50 @@ impl Route {
             requests,
             tokens,
             limits,
+            fallbacks: Vec::new(),
         }
     }
 
-    fn add_fallbacks(
-        &mut self,
-        path: &str,
-        groups: &[String],
-        names: &BTreeMap<String, String>,
-        scope: &mut Scope<'_>,
-    ) {
-        let mut known: Vec<Value> = match self.spec.get("fallbacks") {
-            Some(Value::Array(known)) => known.clone(),
-            _ => Vec::new(),
-        };
-        for group in groups {
+    fn add_fallbacks(&mut self, given: &Fallbacks, names: &BTreeMap<String, String>, scope: &mut Scope<'_>) {
+        for group in &given.others {
             let Some(name) = names.get(group) else {
-                scope
-                    .notes
-                    .missing(path, format!("there is no group {group:?} to fall back to"));
+                let text = format!("there is no group {group:?} to fall back to");
+                scope.notes.missing(&given.path, text);
                 continue;
             };
-            let value = Value::from(name.as_str());
-            if *name != self.name && !known.contains(&value) {
-                known.push(value);
+            if *name == self.name {
+                continue;
+            }
+            let sorts = given.on.map_or_else(|| USUAL.to_vec(), |sort| vec![sort]);
+            match self.fallbacks.iter_mut().find(|(known, _)| known == name) {
+                Some((_, known)) => known.extend(sorts),
+                None => self.fallbacks.push((name.clone(), sorts.into_iter().collect())),
             }
         }
-        if known.len() > 10 {
-            scope.notes.missing(path, "a route has at most ten fallbacks");
-            known.truncate(10);
+        if self.fallbacks.len() > 10 {
+            scope.notes.missing(&given.path, "a route has at most ten fallbacks");
+            self.fallbacks.truncate(10);
         }
-        if !known.is_empty() {
-            self.spec.insert("fallbacks".into(), known.into());
+    }
+
+    fn write_fallbacks(&mut self) {
+        let usual: BTreeSet<&str> = USUAL.into_iter().collect();
+        let written = self.fallbacks.iter().map(|(name, sorts)| {
+            if *sorts == usual {
+                json!(name)
+            } else {
+                json!({"route": name, "on": sorts})
+            }
+        });
+        let written: Vec<Value> = written.collect();
+        if !written.is_empty() {
+            self.spec.insert("fallbacks".into(), written.into());
         }
     }
 }
+
+/// After which failures a route falls back unless it says otherwise.
+const USUAL: [&str; 2] = ["Error", "RateLimit"];
 
 /// The object's name; another one is noted, since clients have to use it.
 fn name(group: &str, path: &str, scope: &mut Scope<'_>) -> String {
@@ -384,12 +409,25 @@ fn span(seconds: f64) -> String {
     }
 }
 
-fn note_cooldowns(settings: &Settings, scope: &mut Scope<'_>) {
+/// When a target is left alone: `LiteLLM` counts failures in a minute, Stead those in a row.
+fn breaker(settings: &Settings, scope: &mut Scope<'_>) -> Option<Value> {
+    let known = scope.vocabulary.has_field("ModelRoute", "breaker");
     let both = [&settings.allowed_fails, &settings.cooldown];
     for (path, value) in both.into_iter().flatten() {
-        let text = format!(
-            "{value}: a target that fails is left alone by Stead's own rules, which look at its rate of failures"
-        );
+        let text = if known {
+            format!("{value}: what counts are failures in a row, and the pause doubles while they go on")
+        } else {
+            format!("{value}: a target that fails is left alone by Stead's own rules")
+        };
         scope.notes.changed(path, text);
     }
+    let mut breaker = Map::new();
+    if let Some((_, fails)) = &settings.allowed_fails {
+        let failures = super::deployment::whole(*fails).saturating_add(1).min(1_000);
+        breaker.insert("failures".into(), failures.into());
+    }
+    if let Some((_, seconds)) = settings.cooldown.as_ref().filter(|(_, seconds)| *seconds > 0.0) {
+        breaker.insert("cooldown".into(), span(*seconds).into());
+    }
+    (known && !breaker.is_empty()).then_some(Value::Object(breaker))
 }

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use super::{ENVIRONMENT, Scope, object, reasons};
 use crate::{
-    import::{Notes, section::Section},
+    import::{Notes, Vocabulary, section::Section},
     key_hash,
 };
 
@@ -21,8 +21,7 @@ pub(super) struct Settings {
     /// In seconds.
     pub(super) timeout: Option<f64>,
     pub(super) stream_timeout: Option<f64>,
-    /// Path, route and what it falls back to.
-    pub(super) fallbacks: Vec<(String, String, Vec<String>)>,
+    pub(super) fallbacks: Vec<Fallbacks>,
     pub(super) default_fallbacks: Vec<String>,
     /// Alias and the group that it stands for.
     pub(super) aliases: BTreeMap<String, String>,
@@ -32,18 +31,28 @@ pub(super) struct Settings {
     master_key: Option<String>,
 }
 
+/// What a group falls back to.
+pub(super) struct Fallbacks {
+    /// Where it stands.
+    pub(super) path: String,
+    pub(super) group: String,
+    pub(super) others: Vec<String>,
+    /// After which sort of failure, in Stead's words; after all usual ones when absent.
+    pub(super) on: Option<&'static str>,
+}
+
 impl Settings {
     pub(super) fn read(root: &mut Section<'_>, scope: &mut Scope<'_>) -> Self {
         let mut settings = Self::default();
         let notes = &mut scope.notes;
         // The router's own settings win over those of the library.
         let mut router = Section::of("router_settings", root.take("router_settings"), notes);
-        settings.shared(&mut router, notes);
+        settings.shared(&mut router, scope.vocabulary, notes);
         settings.strategy = router.text("routing_strategy", notes);
         settings.aliases = aliases(&mut router, notes);
         router.rest(&reasons::ROUTER, reasons::UNKNOWN, notes);
         let mut library = Section::of("litellm_settings", root.take("litellm_settings"), notes);
-        settings.shared(&mut library, notes);
+        settings.shared(&mut library, scope.vocabulary, notes);
         let timeout = library.number("request_timeout", notes);
         settings.timeout = settings.timeout.or(timeout);
         let later = aliases(&mut library, notes);
@@ -58,7 +67,7 @@ impl Settings {
     }
 
     /// What may stand in the router's or the library's settings.
-    fn shared(&mut self, section: &mut Section<'_>, notes: &mut Notes) {
+    fn shared(&mut self, section: &mut Section<'_>, vocabulary: &Vocabulary, notes: &mut Notes) {
         let mut number = |name: &str| section.number(name, notes);
         let (retries, after) = (number("num_retries"), number("retry_after"));
         let (timeout, stream) = (number("timeout"), number("stream_timeout"));
@@ -75,25 +84,28 @@ impl Settings {
             let text = "a target that fails is left alone for a while; that cannot be switched off";
             notes.missing(section.at("disable_cooldowns"), text);
         }
-        self.read_fallbacks(section, notes);
+        self.read_fallbacks(section, vocabulary, notes);
     }
 
-    fn read_fallbacks(&mut self, section: &mut Section<'_>, notes: &mut Notes) {
-        let special = [
-            ("context_window_fallbacks", "too long an input"),
-            ("content_policy_fallbacks", "a refusal by content policy"),
+    fn read_fallbacks(&mut self, section: &mut Section<'_>, vocabulary: &Vocabulary, notes: &mut Notes) {
+        let table = [
+            ("fallbacks", None),
+            ("context_window_fallbacks", Some("ContextLength")),
+            ("content_policy_fallbacks", Some("ContentFilter")),
         ];
-        for (field, _) in [("fallbacks", "")].into_iter().chain(special) {
-            for (path, group, targets) in lists(section, field, notes) {
-                self.fallbacks.push((path, group, targets));
-            }
-        }
-        for (field, why) in special {
-            if section.take(field).is_some() {
-                let text =
-                    format!("the fallbacks of a route are tried after every failure, not only after {why}");
+        for (field, sort) in table {
+            let on = sort.filter(|sort| vocabulary.mentions("ModelRoute", "fallbacks", sort));
+            let lists = lists(section, field, notes);
+            if let (false, Some(sort), None) = (lists.is_empty(), sort, on) {
+                let text = format!("the fallbacks of a route are tried after every failure, not only after {sort}");
                 notes.changed(section.at(field), text);
             }
+            self.fallbacks.extend(lists.into_iter().map(|(path, group, others)| Fallbacks {
+                path,
+                group,
+                others,
+                on,
+            }));
         }
         let default = section.texts("default_fallbacks", notes);
         if self.default_fallbacks.is_empty() {
