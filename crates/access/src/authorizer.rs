@@ -11,7 +11,7 @@ use crate::gateway::Gateways;
 /// | principal | may |
 /// | --- | --- |
 /// | admins | everything |
-/// | a user | everything but Secrets in their own projects, where statuses are the server's to write; read their own projects' Namespace objects, their own User and the definitions of kinds; ask what they may do |
+/// | a user | everything but Secrets in their own projects, where statuses are the server's and quotas the admins' to write; read their own projects' Namespace objects, their own User and the definitions of kinds; ask what they may do |
 /// | an API key | nothing: it is good for model APIs, which ask nobody here |
 /// | a gateway, while its token is good | read the gateway's kinds and the Secrets that they name, add to journals, take and renew leases of quotas |
 #[derive(Clone, Default)]
@@ -57,6 +57,7 @@ impl Authorizer for TableAuthorizer {
         match rule(principal, request) {
             Verdict::Allowed => Ok(()),
             Verdict::Secret => Err(refusal(principal, request, "Secrets are for admins")),
+            Verdict::Quota => Err(refusal(principal, request, "quotas are set by admins")),
             Verdict::Status => Err(refusal(principal, request, "what is so is for the server to say")),
             Verdict::NotOwn => Err(
                 refusal(principal, request, "the project is not one of the user's own")
@@ -76,6 +77,7 @@ impl Authorizer for TableAuthorizer {
 enum Verdict {
     Allowed,
     Secret,
+    Quota,
     Status,
     NotOwn,
     AcrossProjects,
@@ -97,6 +99,8 @@ fn rule(principal: &Principal, request: &AccessRequest<'_>) -> Verdict {
         ("", "namespaces") => allowed(read && whole && request.name.is_some_and(|name| principal.owns(name))),
         (DEFINITIONS, "customresourcedefinitions") => allowed(read && whole),
         (QUESTIONS, "selfsubjectaccessreviews" | "selfsubjectrulesreviews") => Verdict::Allowed,
+        // What limits a user is not theirs to take away.
+        (GROUP, "quotas") if !read => Verdict::Quota,
         (GROUP, "users") => {
             let own = request.name == Some(principal.user.as_str());
             allowed(own && whole && request.verb == stead_kernel::Verb::Get)
@@ -178,6 +182,7 @@ mod tests {
         &[
             (("stead.dev", "modelproviders", "", Some("own"), None), ALL),
             (("stead.dev", "modelproviders", "", Some("own"), Some("x")), ALL),
+            (("stead.dev", "quotas", "", Some("own"), Some("x")), READ),
             (
                 ("stead.dev", "modelproviders", "status", Some("second"), Some("x")),
                 READ,

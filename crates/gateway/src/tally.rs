@@ -202,6 +202,7 @@ pub(crate) struct WireUsage {
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
+#[expect(clippy::struct_field_names, reason = "the names on the wire")]
 struct PromptDetails {
     #[serde(deserialize_with = "or_zero")]
     cached_tokens: u64,

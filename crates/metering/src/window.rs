@@ -103,7 +103,6 @@ fn second(date: civil::Date) -> Option<i64> {
 }
 
 #[cfg(test)]
-#[expect(clippy::unwrap_used, reason = "what fails here fails a test")]
 mod tests {
     use super::*;
 

@@ -1,10 +1,6 @@
 //! One lender and several holders whose messages are lost, against what it should come to.
 
-#![expect(
-    clippy::unwrap_used,
-    clippy::indexing_slicing,
-    reason = "what fails here fails a test"
-)]
+#![expect(clippy::unwrap_used, reason = "what fails here fails a test")]
 
 use std::sync::Arc;
 

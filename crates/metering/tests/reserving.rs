@@ -1,11 +1,6 @@
 //! What is reserved and settled by many at once, against what it should come to.
 
-#![expect(
-    clippy::unwrap_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    reason = "what fails here fails a test"
-)]
+#![expect(clippy::unwrap_used, reason = "what fails here fails a test")]
 
 use std::{sync::Arc, thread};
 

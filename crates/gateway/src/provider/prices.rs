@@ -26,23 +26,23 @@ pub(crate) struct ModelPrice {
     pub tiers: Vec<TierDollars>,
     /// What a request costs.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(range(min = 0, max = 10000))]
+    #[schemars(range(min = 0, max = 10_000))]
     pub per_request: Option<f64>,
     /// What an image costs that is made.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(range(min = 0, max = 10000))]
+    #[schemars(range(min = 0, max = 10_000))]
     pub per_image: Option<f64>,
     /// What a second of sound costs.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(range(min = 0, max = 10000))]
+    #[schemars(range(min = 0, max = 10_000))]
     pub per_audio_second: Option<f64>,
     /// What a million characters cost that are spoken.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(range(min = 0, max = 10000))]
+    #[schemars(range(min = 0, max = 10_000))]
     pub per_million_characters: Option<f64>,
     /// What a second costs that one's own GPUs work on a request.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(range(min = 0, max = 10000))]
+    #[schemars(range(min = 0, max = 10_000))]
     pub per_gpu_second: Option<f64>,
     /// What a request in a batch costs, in percent of one outside.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -64,43 +64,43 @@ pub(crate) struct ModelPrice {
 pub(crate) struct TokenDollars {
     /// Input.
     #[serde(default)]
-    #[schemars(range(min = 0, max = 1000000))]
+    #[schemars(range(min = 0, max = 1_000_000))]
     pub input: f64,
     /// Output.
     #[serde(default)]
-    #[schemars(range(min = 0, max = 1000000))]
+    #[schemars(range(min = 0, max = 1_000_000))]
     pub output: f64,
     /// Input that is read from a cache.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(range(min = 0, max = 1000000))]
+    #[schemars(range(min = 0, max = 1_000_000))]
     pub cached: Option<f64>,
     /// Input that is written to a cache.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(range(min = 0, max = 1000000))]
+    #[schemars(range(min = 0, max = 1_000_000))]
     pub cache_write: Option<f64>,
     /// Input that is written to a cache which keeps it for an hour.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(range(min = 0, max = 1000000))]
+    #[schemars(range(min = 0, max = 1_000_000))]
     pub cache_write_hour: Option<f64>,
     /// Output that is reasoning.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(range(min = 0, max = 1000000))]
+    #[schemars(range(min = 0, max = 1_000_000))]
     pub reasoning: Option<f64>,
     /// Input that is sound.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(range(min = 0, max = 1000000))]
+    #[schemars(range(min = 0, max = 1_000_000))]
     pub audio_input: Option<f64>,
     /// Output that is sound.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(range(min = 0, max = 1000000))]
+    #[schemars(range(min = 0, max = 1_000_000))]
     pub audio_output: Option<f64>,
     /// Input that is an image.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(range(min = 0, max = 1000000))]
+    #[schemars(range(min = 0, max = 1_000_000))]
     pub image_input: Option<f64>,
     /// Output that is an image.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(range(min = 0, max = 1000000))]
+    #[schemars(range(min = 0, max = 1_000_000))]
     pub image_output: Option<f64>,
 }
 

@@ -152,14 +152,23 @@ pub(crate) fn units(operation: Operation, body: &[u8]) -> TokenUsage {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(crate) struct Contents {
     images: u64,
-    /// Something whose length the body does not tell.
-    opaque: bool,
-    /// The provider may do things by itself.
-    unbounded: bool,
+    extent: Extent,
     tools: bool,
     /// Text that is billed as output too.
     prediction: bool,
     best_of: u64,
+}
+
+/// How far a body tells how much it asks for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
+enum Extent {
+    /// By its bytes.
+    #[default]
+    Bytes,
+    /// It names something whose length it does not tell.
+    Opaque,
+    /// The provider may do things by itself.
+    Unbounded,
 }
 
 /// What one target takes for a request.
@@ -198,7 +207,7 @@ pub(crate) fn bound<'a>(
 impl Candidate<'_> {
     fn bound(&self, size: &Size<'_>, contents: &Contents) -> Bound {
         let input = self.input(size, contents);
-        let output = self.output(size, contents);
+        let output = output(size, contents);
         Bound {
             input,
             output,
@@ -207,11 +216,10 @@ impl Candidate<'_> {
     }
 
     fn input(&self, size: &Size<'_>, contents: &Contents) -> Option<u64> {
-        if contents.unbounded {
-            return None;
-        }
-        if contents.opaque {
-            return self.limits.input;
+        match contents.extent {
+            Extent::Bytes => {}
+            Extent::Opaque => return self.limits.input,
+            Extent::Unbounded => return None,
         }
         let bytes = u64::try_from(size.body.len()).unwrap_or(u64::MAX);
         let tools = if contents.tools { TOOLS } else { 0 };
@@ -220,20 +228,6 @@ impl Candidate<'_> {
             .saturating_add(size.images)
             .saturating_mul(image_tokens(self.kind, self.model));
         Some(bytes.saturating_add(TEMPLATE + tools).saturating_add(images))
-    }
-
-    fn output(&self, size: &Size<'_>, contents: &Contents) -> Option<u64> {
-        if contents.unbounded {
-            return None;
-        }
-        let predicted = if contents.prediction {
-            size.body.len() as u64
-        } else {
-            0
-        };
-        let answers = size.choices.max(contents.best_of).max(1);
-        let one = size.max_tokens?.saturating_add(predicted);
-        Some(one.saturating_mul(answers))
     }
 
     fn spend(&self, size: &Size<'_>, input: Option<u64>, output: Option<u64>) -> Option<u64> {
@@ -247,6 +241,20 @@ impl Candidate<'_> {
         let NanoUsd(most) = price.most(&usage);
         u64::try_from(most).ok()
     }
+}
+
+fn output(size: &Size<'_>, contents: &Contents) -> Option<u64> {
+    if contents.extent == Extent::Unbounded {
+        return None;
+    }
+    let predicted = if contents.prediction {
+        size.body.len() as u64
+    } else {
+        0
+    };
+    let answers = size.choices.max(contents.best_of).max(1);
+    let one = size.max_tokens?.saturating_add(predicted);
+    Some(one.saturating_mul(answers))
 }
 
 /// The most tokens that an image takes.
@@ -274,25 +282,28 @@ pub(crate) fn contents(body: &[u8]) -> Contents {
     if !FINDERS.iter().any(|hint| hint.find(body).is_some()) {
         return contents;
     }
-    if let Ok(Value::Object(top)) = serde_json::from_slice::<Value>(body) {
-        contents.best_of = top.get("best_of").and_then(Value::as_u64).unwrap_or(0);
-        contents.prediction = top.get("prediction").is_some_and(|value| !value.is_null());
-        contents.unbounded |= top
-            .get("web_search_options")
-            .is_some_and(|value| !value.is_null());
-        let stored = ["previous_response_id", "conversation"];
-        contents.opaque |= stored
-            .iter()
-            .any(|name| top.get(*name).is_some_and(|value| !value.is_null()));
-        contents.opaque |= top.get("prompt").is_some_and(Value::is_object);
-        if let Some(tools) = top.get("tools").and_then(Value::as_array) {
-            contents.tools = !tools.is_empty();
-            contents.unbounded |= tools.iter().any(is_server_tool);
+    let Ok(Value::Object(top)) = serde_json::from_slice::<Value>(body) else {
+        return contents;
+    };
+    let there = |name: &str| top.get(name).is_some_and(|value| !value.is_null());
+    contents.best_of = top.get("best_of").and_then(Value::as_u64).unwrap_or(0);
+    contents.prediction = there("prediction");
+    let stored = there("previous_response_id") || there("conversation");
+    if stored || top.get("prompt").is_some_and(Value::is_object) {
+        contents.extends(Extent::Opaque);
+    }
+    if there("web_search_options") {
+        contents.extends(Extent::Unbounded);
+    }
+    if let Some(tools) = top.get("tools").and_then(Value::as_array) {
+        contents.tools = !tools.is_empty();
+        if tools.iter().any(is_server_tool) {
+            contents.extends(Extent::Unbounded);
         }
-        for (name, value) in &top {
-            if name != "tools" && name != "response_format" {
-                contents.walk(name, value);
-            }
+    }
+    for (name, value) in &top {
+        if name != "tools" && name != "response_format" {
+            contents.walk(name, value);
         }
     }
     contents
@@ -320,6 +331,10 @@ fn is_server_tool(tool: &Value) -> bool {
 }
 
 impl Contents {
+    fn extends(&mut self, extent: Extent) {
+        self.extent = self.extent.max(extent);
+    }
+
     fn walk(&mut self, name: &str, value: &Value) {
         match value {
             Value::Array(items) if name == "images" => {
@@ -332,7 +347,7 @@ impl Contents {
                     self.inline(members);
                 }
                 if matches!(name, "fileData" | "file_data") {
-                    self.opaque = true;
+                    self.extends(Extent::Opaque);
                 }
                 members.iter().for_each(|(name, value)| self.walk(name, value));
             }
@@ -347,7 +362,7 @@ impl Contents {
             Some(
                 "file" | "input_file" | "document" | "video_url" | "input_video" | "video" | "audio_url"
                 | "container_upload" | "item_reference",
-            ) => self.opaque = true,
+            ) => self.extends(Extent::Opaque),
             Some(_) | None => {}
         }
     }
@@ -359,7 +374,7 @@ impl Contents {
         match sort.unwrap_or_default().split('/').next() {
             Some("image") => self.images = self.images.saturating_add(1),
             Some("audio" | "text") => {}
-            Some(_) | None => self.opaque = true,
+            Some(_) | None => self.extends(Extent::Opaque),
         }
     }
 }
@@ -381,7 +396,7 @@ mod tests {
             ..Contents::default()
         };
         let opaque = Contents {
-            opaque: true,
+            extent: Extent::Opaque,
             ..Contents::default()
         };
         let table = [
@@ -425,6 +440,19 @@ mod tests {
                 r#"{"messages":[{"content":[{"t\u0079pe":"im\u0061ge"}]}]}"#,
                 images(1),
             ),
+        ];
+        for (body, expected) in table {
+            assert_eq!(of(body), expected, "{body}");
+        }
+    }
+
+    #[test]
+    fn what_a_request_asks_for_beside_its_messages_is_found() {
+        let opaque = Contents {
+            extent: Extent::Opaque,
+            ..Contents::default()
+        };
+        let table = [
             (r#"{"previous_response_id":"resp_1","input":"a"}"#, opaque),
             (
                 r#"{"previous_response_id":null,"input":"a"}"#,
@@ -466,9 +494,9 @@ mod tests {
         for (tools, expected) in table {
             let found = of(&format!(r#"{{"model":"m","tools":{tools}}}"#));
             assert!(found.tools, "{tools}");
-            assert_eq!(found.unbounded, expected, "{tools}");
+            assert_eq!(found.extent == Extent::Unbounded, expected, "{tools}");
         }
-        assert!(of(r#"{"web_search_options":{}}"#).unbounded);
+        assert!(of(r#"{"web_search_options":{}}"#).extent == Extent::Unbounded);
     }
 
     #[test]
@@ -497,13 +525,16 @@ mod tests {
         assert_eq!(both.spend, Some(input * 10 + 200 * 20));
         let unknown = bound(&size, &text, [candidate(Some(&cheap)), candidate(None)]);
         assert_eq!((unknown.input, unknown.spend), (Some(input), None));
-        let opaque = Contents { opaque: true, ..text };
+        let opaque = Contents {
+            extent: Extent::Opaque,
+            ..text
+        };
         assert_eq!(
             bound(&size, &opaque, [candidate(Some(&cheap))]).input,
             Some(1_000)
         );
         let unbounded = Contents {
-            unbounded: true,
+            extent: Extent::Unbounded,
             ..text
         };
         assert_eq!(

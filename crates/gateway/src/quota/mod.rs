@@ -79,7 +79,7 @@ pub(crate) struct QuotaSpec {
     /// The longest output, in tokens, of requests that do not limit it themselves, where a hard limit counts output
     /// tokens or money.
     #[serde(default = "default_max_tokens")]
-    #[schemars(range(min = 1, max = 1000000))]
+    #[schemars(range(min = 1, max = 1_000_000))]
     pub default_max_tokens: u64,
 }
 
@@ -151,7 +151,7 @@ pub(crate) struct WindowLimits {
     pub tokens: Option<u64>,
     /// Money, in US dollars.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(range(min = 0, max = 1000000000))]
+    #[schemars(range(min = 0, max = 1_000_000_000))]
     pub spend_usd: Option<f64>,
 }
 

@@ -40,11 +40,14 @@ fn check_subject(spec: &QuotaSpec) -> Result<()> {
         SubjectKind::Project if named => Err(Error::invalid(
             "spec.subject.name: a project needs no name, it is the quota's own",
         )),
-        SubjectKind::Project => Ok(()),
         SubjectKind::Key | SubjectKind::User | SubjectKind::Team | SubjectKind::Route if !named => {
             Err(Error::invalid("spec.subject.name: whom does it limit?").hint("write * for each by itself"))
         }
-        SubjectKind::Key | SubjectKind::User | SubjectKind::Team | SubjectKind::Route => Ok(()),
+        SubjectKind::Project
+        | SubjectKind::Key
+        | SubjectKind::User
+        | SubjectKind::Team
+        | SubjectKind::Route => Ok(()),
     }
 }
 

@@ -2,7 +2,7 @@
 //! was settled before lies there, and from what an earlier process had lent.
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, HashMap, hash_map::Entry},
     sync::Arc,
     time::Duration,
 };
@@ -26,6 +26,11 @@ use crate::journal::Journal;
 const LOOK: Duration = Duration::from_millis(20);
 /// The pause after a failure.
 const RETRY: Duration = Duration::from_millis(500);
+
+/// A project, a sort of subjects and a window.
+type Question = (Box<str>, SubjectKind, Window);
+/// Usage by subject.
+type Sums = BTreeMap<String, UsageRow>;
 
 /// What seeding works with.
 pub(crate) struct Seeder {
@@ -66,16 +71,15 @@ impl Seeder {
         self.desk.load().await?;
         self.shipped().await;
         let now = shared.clock.now();
-        let mut usage: HashMap<(Box<str>, SubjectKind, Window), (Span, BTreeMap<String, UsageRow>)> =
-            HashMap::new();
+        let mut usage: HashMap<Question, (Span, Sums)> = HashMap::new();
         for unseeded in waiting {
             let Some(window) = unseeded.metered.limit.window() else {
                 continue;
             };
             let key = (unseeded.project.clone(), unseeded.kind, window);
-            if !usage.contains_key(&key) {
+            if let Entry::Vacant(place) = usage.entry(key) {
                 let found = self.usage(&unseeded.project, unseeded.kind, window, now).await?;
-                usage.insert(key, found);
+                place.insert(found);
             }
         }
         for unseeded in waiting {
@@ -109,7 +113,7 @@ impl Seeder {
         kind: SubjectKind,
         window: Window,
         now: Timestamp,
-    ) -> Result<(Span, BTreeMap<String, UsageRow>)> {
+    ) -> Result<(Span, Sums)> {
         let span = window.at(now);
         let query = UsageQuery {
             projects: Some(vec![project.to_owned()]),
@@ -117,7 +121,7 @@ impl Seeder {
             until: None,
             by: vec![group(kind), UsageGroup::Replica],
         };
-        let mut sums: BTreeMap<String, UsageRow> = BTreeMap::new();
+        let mut sums = Sums::new();
         for row in self.events.usage(query).await? {
             if let [subject, replica] = row.group.as_slice()
                 && **replica == *self.replica

@@ -33,7 +33,7 @@ pub(crate) fn provider(name: &str, secret: Option<&str>) -> Provider {
         reach: stead_kernel::ports::Reach::Public,
         closed: false,
         models: Vec::new(),
-        prices: Default::default(),
+        prices: crate::provider::prices::PriceList::default(),
         counters: Arc::default(),
     }
 }

@@ -90,7 +90,7 @@ fn world() -> Snapshot {
     sources.routes.insert(id("default", "chat"), chat());
     Snapshot {
         keys: KeyTable::default(),
-        quotas: Default::default(),
+        quotas: Arc::default(),
         catalog: Arc::new(sources.compile()),
     }
 }

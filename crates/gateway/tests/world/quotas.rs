@@ -11,7 +11,7 @@ use http::StatusCode;
 use serde_json::{Value, json};
 use stead_kernel::ports::events::Outcome;
 use stead_testkit::{World, poll_until};
-use tokio::sync::Notify;
+use tokio::{sync::Notify, task::JoinSet};
 
 use crate::{
     providers::{Act, CHUNK_A, CHUNK_ROLE, End, Provider, answer, failure, whole_stream},
@@ -70,11 +70,12 @@ async fn litellm_34732_500_clients_spend_a_budget_for_100_requests_to_the_last_a
             json!({"limits": [{"per": "month", "spendUsd": dollars_for(100)}]}),
         )
         .await;
-    let clients = (0..500).map(|_| {
+    let mut clients = JoinSet::new();
+    for _ in 0..500 {
         let stage = Arc::clone(&stage);
-        tokio::spawn(async move { stage.chat(limited(2)).await })
-    });
-    let replies: Vec<Reply> = join_all(clients).await.into_iter().map(Result::unwrap).collect();
+        clients.spawn(async move { stage.chat(limited(2)).await });
+    }
+    let replies: Vec<Reply> = clients.join_all().await;
     let answered = replies
         .iter()
         .filter(|reply| reply.status == StatusCode::OK)
@@ -102,17 +103,18 @@ async fn nothing_is_refused_while_a_request_fits_beside_what_is_used_and_reserve
         )
         .await;
     // Each reserves ten tokens and uses two. Who is refused comes back, until nobody is under way any more.
-    let clients = (0..60).map(|_| {
+    let mut clients = JoinSet::new();
+    for _ in 0..60 {
         let stage = Arc::clone(&stage);
-        tokio::spawn(async move {
+        clients.spawn(async move {
             let mut answered = 0;
             for _ in 0..40 {
                 answered += u32::from(stage.chat(limited(10)).await.status == StatusCode::OK);
             }
             answered
-        })
-    });
-    let answered: u32 = join_all(clients).await.into_iter().map(Result::unwrap).sum();
+        });
+    }
+    let answered: u32 = clients.join_all().await.into_iter().sum();
     // Beyond 95 answers, which use 190 of 200 tokens, ten more do not fit.
     assert_eq!(answered, 96);
     let reply = stage.chat(limited(8)).await;
@@ -164,11 +166,7 @@ async fn limits_are_told_in_openais_headers_and_begin_anew_with_their_window() {
     assert_eq!(refused.error(), (429, "rate_limit_exceeded".into()));
     assert_eq!(refused.json()["error"]["type"], "requests");
     assert_eq!(header(&refused, "x-ratelimit-remaining-requests"), "0");
-    stage
-        .world
-        .ports
-        .clock
-        .advance(std::time::Duration::from_secs(60));
+    stage.world.ports.clock.advance(std::time::Duration::from_mins(1));
     let next = stage.chat(limited(5)).await;
     assert_eq!(next.status, StatusCode::OK);
     assert_eq!(header(&next, "x-ratelimit-remaining-requests"), "1");
@@ -429,9 +427,11 @@ async fn a_request_that_a_limit_refuses_uses_nothing_of_the_others() {
             json!({"concurrency": 1, "limits": [{"per": "day", "requests": 2}]}),
         )
         .await;
-    let first = {
+    let mut first = {
         let stage = Arc::clone(&stage);
-        tokio::spawn(async move { stage.chat(ask("p/m")).await.status })
+        let mut client = JoinSet::new();
+        client.spawn(async move { stage.chat(ask("p/m")).await.status });
+        client
     };
     poll_until(SOON, "the first to be asked", async || {
         (asked.load(Ordering::SeqCst) == 1).then_some(())
@@ -441,7 +441,7 @@ async fn a_request_that_a_limit_refuses_uses_nothing_of_the_others() {
         assert_eq!(stage.chat(ask("p/m")).await.status, StatusCode::TOO_MANY_REQUESTS);
     }
     gate.notify_one();
-    assert_eq!(first.await.unwrap(), StatusCode::OK);
+    assert_eq!(first.join_next().await.unwrap().unwrap(), StatusCode::OK);
     gate.notify_one();
     let second = stage.chat(ask("p/m")).await;
     assert_eq!(second.status, StatusCode::OK, "{}", second.text());

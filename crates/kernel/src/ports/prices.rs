@@ -211,6 +211,7 @@ impl Price {
     }
 }
 
+#[derive(Clone, Copy)]
 enum Rounding {
     Nearest,
     Up,

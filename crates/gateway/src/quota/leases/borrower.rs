@@ -137,12 +137,9 @@ impl Borrower {
 
     async fn give_back(&self) {
         loop {
-            let keys = match self.leases.recalls(&self.holder).await {
-                Ok(keys) => keys,
-                Err(_) => {
-                    tokio::time::sleep(RETRY).await;
-                    continue;
-                }
+            let Ok(keys) = self.leases.recalls(&self.holder).await else {
+                tokio::time::sleep(RETRY).await;
+                continue;
             };
             let wanted: Vec<Metered> = {
                 let known = self.known();
