@@ -25,7 +25,7 @@ use stead_kernel::{Kind, Module, Ports};
 pub use authorizer::TableAuthorizer;
 pub use commands::gateway_token;
 pub use gateway::{Gateways, SECRET_NAMING_KINDS, names_a_secret};
-pub use protect::{Protection, protect};
+pub use protect::{Protected, Protection, protect};
 pub use token::AdminToken;
 pub use user::{User, UserSpec, UserStatus};
 

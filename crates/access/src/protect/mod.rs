@@ -10,16 +10,19 @@ mod site;
 #[cfg(test)]
 mod tests;
 
-use std::{net::SocketAddr, sync::Arc};
+use std::{
+    convert::Infallible,
+    future::Future,
+    net::SocketAddr,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll, ready},
+};
 
 use ::http::{HeaderMap, HeaderValue, header, request::Parts};
-use axum::{
-    Router,
-    extract::{Request, State},
-    middleware::{self, Next},
-    response::Response,
-};
+use axum::{Router, extract::Request, response::Response, routing::future::RouteFuture};
 use stead_kernel::{Authenticator, Credential, Error, Identity};
+use tower::Service;
 
 use self::{cors::Cors, dialect::Dialect, hosts::Hosts};
 use crate::token;
@@ -34,9 +37,12 @@ pub struct Protection {
     pub listen: SocketAddr,
     /// Origins of web pages that may call the model APIs; `*` for any.
     pub cors_origins: Vec<String>,
+    /// Whether answers carry the [`Identity`] of who asked in their extensions, for layers outside these.
+    pub reveals: bool,
 }
 
 struct Guard {
+    reveals: bool,
     authenticators: Vec<Arc<dyn Authenticator>>,
     hosts: Hosts,
     cors: Cors,
@@ -44,42 +50,103 @@ struct Guard {
 
 /// Puts the layers around `router`, whose handlers find the caller as [`Identity`] in the request's extensions. They
 /// decide themselves whether they need one.
-pub fn protect(router: Router, protection: Protection) -> Router {
+pub fn protect(router: Router, protection: Protection) -> Protected {
     let guard = Guard {
+        reveals: protection.reveals,
         authenticators: protection.authenticators,
         hosts: Hosts::new(&protection.hosts, protection.listen),
         cors: Cors::new(&protection.cors_origins),
     };
-    router.layer(middleware::from_fn_with_state(Arc::new(guard), stand_guard))
+    Protected {
+        guard: Arc::new(guard),
+        router,
+    }
 }
 
-/// The layers, outermost first.
-async fn stand_guard(State(guard): State<Arc<Guard>>, request: Request, next: Next) -> Response {
-    let (parts, body) = request.into_parts();
-    let dialect = Dialect::of(parts.uri.path());
-    let welcome = dialect
-        .is_model_api()
-        .then(|| guard.cors.welcome(&parts.headers))
-        .flatten();
-    let mut response = match guard.admit(parts, dialect, welcome.is_some()) {
-        Ok(parts) => {
-            let identity = parts.extensions.get::<Identity>().cloned();
-            let mut response = next.run(Request::from_parts(parts, body)).await;
-            // Layers outside this one may want to know who it was.
-            if let Some(identity) = identity {
-                response.extensions_mut().insert(identity);
-            }
-            response
-        }
-        Err(response) => *response,
-    };
-    // Pages of configured origins may read answers of model APIs, errors included.
-    if let Some(origin) = welcome {
-        cors::add_headers(response.headers_mut(), origin);
+/// A router behind the layers. Cheap to clone.
+#[derive(Clone)]
+pub struct Protected {
+    guard: Arc<Guard>,
+    router: Router,
+}
+
+impl Service<Request> for Protected {
+    type Response = Response;
+    type Error = Infallible;
+    type Future = Answering;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        // A router always is.
+        Poll::Ready(Ok(()))
     }
-    // Answers are what they say they are, and not for frames of other sites.
-    add_security_headers(response.headers_mut(), dialect);
-    response
+
+    /// The layers, outermost first.
+    fn call(&mut self, request: Request) -> Answering {
+        let (parts, body) = request.into_parts();
+        let dialect = Dialect::of(parts.uri.path());
+        let welcome = dialect
+            .is_model_api()
+            .then(|| self.guard.cors.welcome(&parts.headers))
+            .flatten();
+        let mut identity = None;
+        let answer = match self.guard.admit(parts, dialect, welcome.is_some()) {
+            Ok(parts) => {
+                if self.guard.reveals {
+                    identity = parts.extensions.get::<Identity>().cloned();
+                }
+                Answer::Routed(self.router.call(Request::from_parts(parts, body)))
+            }
+            Err(response) => Answer::Refused(Some(response)),
+        };
+        Answering {
+            answer,
+            identity,
+            welcome,
+            dialect,
+        }
+    }
+}
+
+/// The answer to one request, on its way out through the layers.
+pub struct Answering {
+    answer: Answer,
+    /// Who asked, for layers outside this one.
+    identity: Option<Identity>,
+    /// The origin whose pages may read it.
+    welcome: Option<HeaderValue>,
+    dialect: Dialect,
+}
+
+enum Answer {
+    Routed(RouteFuture<Infallible>),
+    /// `None` after it was given.
+    Refused(Option<Box<Response>>),
+}
+
+impl Future for Answering {
+    type Output = Result<Response, Infallible>;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = &mut *self;
+        let mut response = match &mut this.answer {
+            Answer::Routed(routed) => ready!(Pin::new(routed).poll(context))?,
+            Answer::Refused(response) => match response.take() {
+                Some(response) => *response,
+                // Whoever polls a future after its end waits for ever.
+                None => return Poll::Pending,
+            },
+        };
+        if let Some(identity) = this.identity.take() {
+            response.extensions_mut().insert(identity);
+        }
+        // Pages of configured origins may read answers of model APIs, errors included.
+        if let Some(origin) = this.welcome.take() {
+            cors::add_headers(response.headers_mut(), origin);
+        }
+        // Answers are what they say they are, and not for frames of other sites.
+        add_security_headers(response.headers_mut(), this.dialect);
+        Poll::Ready(Ok(response))
+    }
 }
 
 impl Guard {

@@ -25,7 +25,7 @@ fn session() -> Identity {
     }))
 }
 
-fn server() -> Router {
+fn server() -> Protected {
     let who = |request: Request| async move {
         match request.extensions().get::<Identity>() {
             Some(Identity::Known(who)) => who.user.clone(),

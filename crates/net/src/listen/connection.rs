@@ -13,7 +13,7 @@ use std::{
     time::Duration,
 };
 
-use axum::{Router, body::Body, routing::future::RouteFuture};
+use axum::body::Body;
 use futures::future::{BoxFuture, Either};
 use http::{Request, Version};
 use hyper::body::Incoming;
@@ -28,10 +28,9 @@ use tokio::{
     time::{Instant, timeout, timeout_at},
 };
 use tokio_rustls::{TlsAcceptor, server::TlsStream};
-use tower::Service;
 
 use super::{
-    Limits,
+    Answerer, Limits,
     activity::{Activity, Answer},
 };
 
@@ -49,8 +48,8 @@ const REFUSED_BYTES: u64 = 64 << 10;
 const REFUSED_TIME: Duration = Duration::from_secs(1);
 
 /// What every connection of a listener needs.
-pub(super) struct Door {
-    router: Router,
+pub(super) struct Door<S> {
+    service: S,
     acceptor: TlsAcceptor,
     http: auto::Builder<OnTasks>,
     tasks: Tasks,
@@ -58,9 +57,9 @@ pub(super) struct Door {
     limits: Limits,
 }
 
-impl Door {
+impl<S: Answerer> Door<S> {
     pub(super) fn new(
-        router: Router,
+        service: S,
         acceptor: TlsAcceptor,
         tasks: Tasks,
         drain: Duration,
@@ -79,7 +78,7 @@ impl Door {
             .keep_alive_interval(Duration::from_secs(30))
             .keep_alive_timeout(Duration::from_secs(20));
         Self {
-            router,
+            service,
             acceptor,
             http,
             tasks,
@@ -130,7 +129,7 @@ impl Door {
         let asked = Arc::new(AtomicBool::new(false));
         let activity = Arc::<Activity>::default();
         let service = Requests {
-            router: self.router.clone(),
+            service: self.service.clone(),
             connection,
             asked: Arc::clone(&asked),
             activity: Arc::clone(&activity),
@@ -204,25 +203,25 @@ async fn refuse_plain<I: AsyncRead + AsyncWrite + Unpin>(mut io: I) -> io::Resul
     Ok(())
 }
 
-/// Gives each request of a connection to the router.
-struct Requests {
-    router: Router,
+/// Gives each request of a connection to the service.
+struct Requests<S> {
+    service: S,
     connection: Connection,
     asked: Arc<AtomicBool>,
     activity: Arc<Activity>,
 }
 
-impl hyper::service::Service<Request<Incoming>> for Requests {
+impl<S: Answerer> hyper::service::Service<Request<Incoming>> for Requests<S> {
     type Response = http::Response<Body>;
     type Error = Infallible;
-    type Future = Either<RouteFuture<Infallible>, BoxFuture<'static, Result<Self::Response, Infallible>>>;
+    type Future = Either<S::Future, BoxFuture<'static, Result<Self::Response, Infallible>>>;
 
     fn call(&self, mut request: Request<Incoming>) -> Self::Future {
         self.asked.store(true, Ordering::Relaxed);
         request.extensions_mut().insert(self.connection);
         let under_way = (request.version() == Version::HTTP_2).then(|| self.activity.begin());
-        // A router is always ready, so nothing is lost by not asking.
-        let answering = self.router.clone().call(request);
+        // It is always ready, so nothing is lost by not asking.
+        let answering = self.service.clone().call(request.map(Body::new));
         match under_way {
             None => Either::Left(answering),
             Some(under_way) => Either::Right(Box::pin(async move {

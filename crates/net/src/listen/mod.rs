@@ -11,18 +11,19 @@ mod slots;
 #[cfg(test)]
 mod tests;
 
-use std::{io, sync::Arc, time::Duration};
+use std::{convert::Infallible, io, sync::Arc, time::Duration};
 
-use axum::Router;
+use axum::{extract::Request, response::Response};
 use rustls::ServerConfig;
 use stead_kernel::Tasks;
 use tokio::net::TcpListener;
 use tokio_rustls::TlsAcceptor;
+use tower::Service;
 
 use self::{connection::Door, slots::Slots};
 
-/// How many connections may be open at once.
-const CONNECTIONS: usize = 4096;
+/// How many connections may be open at once; fewer where the system allows fewer open files.
+const CONNECTIONS: usize = 16_384;
 /// How long a new connection may take until its first request has been read.
 const FIRST_REQUEST: Duration = Duration::from_secs(10);
 /// How long an open connection may take until the next request has been read; idle ones are closed then.
@@ -41,28 +42,43 @@ struct Limits {
 impl Default for Limits {
     fn default() -> Self {
         Self {
-            connections: CONNECTIONS,
+            connections: CONNECTIONS.min(open_files() / 2),
             first_request: FIRST_REQUEST,
             next_request: NEXT_REQUEST,
         }
     }
 }
 
-/// Answers TLS, and plain HTTP from loopback, with `router`, HTTP/1.1 and HTTP/2, until `tasks` are told to stop;
+/// Who answers requests: a router, or one behind layers. It must always be ready.
+pub trait Answerer:
+    Service<Request, Response = Response, Error = Infallible, Future: Send> + Clone + Send + Sync + 'static
+{
+}
+
+impl<S> Answerer for S where
+    S: Service<Request, Response = Response, Error = Infallible, Future: Send>
+        + Clone
+        + Send
+        + Sync
+        + 'static
+{
+}
+
+/// Answers TLS, and plain HTTP from loopback, with `service`, HTTP/1.1 and HTTP/2, until `tasks` are told to stop;
 /// then waits at most `drain` for the requests under way and closes what is left.
 pub async fn serve(
     listener: TcpListener,
-    router: Router,
+    service: impl Answerer,
     tls: Arc<ServerConfig>,
     tasks: &Tasks,
     drain: Duration,
 ) {
-    serve_within(listener, router, tls, tasks, drain, Limits::default()).await;
+    serve_within(listener, service, tls, tasks, drain, Limits::default()).await;
 }
 
 async fn serve_within(
     listener: TcpListener,
-    router: Router,
+    service: impl Answerer,
     tls: Arc<ServerConfig>,
     tasks: &Tasks,
     drain: Duration,
@@ -70,7 +86,7 @@ async fn serve_within(
 ) {
     let slots = Slots::new(limits.connections);
     let door = Arc::new(Door::new(
-        router,
+        service,
         TlsAcceptor::from(tls),
         tasks.clone(),
         drain,
@@ -108,6 +124,13 @@ async fn survive(error: &io::Error) {
     }
     tracing::warn!(%error, "cannot accept a connection");
     tokio::time::sleep(PAUSE).await;
+}
+
+/// How many files this process may have open: a connection takes one, and its request often another one.
+fn open_files() -> usize {
+    use rustix::process::{Resource, getrlimit};
+    let limit = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
+    usize::try_from(limit).unwrap_or(usize::MAX)
 }
 
 /// Raises the limit of open files to what the system allows this process; returns the limit now in force.

@@ -1,5 +1,6 @@
 use std::net::SocketAddr;
 
+use axum::Router;
 use axum::{extract::Request, routing::get};
 use bytes::Bytes;
 use futures::future::join_all;

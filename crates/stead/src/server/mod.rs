@@ -17,7 +17,7 @@ pub(crate) mod roles;
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use axum::Router;
-use stead_access::{AdminToken, Protection};
+use stead_access::{AdminToken, Protected, Protection};
 use stead_catalog::Catalog;
 use stead_kernel::{
     Authenticator, Authorizer, Context, DataDir, Error, Module, Ports, Result, Roles, Settings, SystemClock,
@@ -130,7 +130,7 @@ impl Server {
             Start::Files(options) => files::open(&ground, options).await?,
         };
         parts.authenticators.insert(0, token.authenticator());
-        let (router, readiness) = compose(&mut parts, address).await?;
+        let (front, readiness) = compose(&mut parts, address).await?;
         let Parts {
             context, lost, home, ..
         } = parts;
@@ -139,7 +139,13 @@ impl Server {
         let doors = ground.doors;
         doors.spawn("listener", {
             let (tasks, drain) = (doors.clone(), context.settings.drain);
-            async move { stead_net::serve(listener, router, authority.server_config(), &tasks, drain).await }
+            let tls = authority.server_config();
+            async move {
+                match front {
+                    Front::Bare(service) => stead_net::serve(listener, service, tls, &tasks, drain).await,
+                    Front::Layered(router) => stead_net::serve(listener, router, tls, &tasks, drain).await,
+                }
+            }
         });
         readiness.set(true);
         Ok(Self {
@@ -220,7 +226,7 @@ fn ports(ground: &Ground<'_>, own: Own) -> Result<Ports> {
 }
 
 /// Starts the domains and puts every route behind the layers that all requests go through.
-async fn compose(parts: &mut Parts, address: SocketAddr) -> Result<(Router, Readiness)> {
+async fn compose(parts: &mut Parts, address: SocketAddr) -> Result<(Front, Readiness)> {
     let mut authenticators = std::mem::take(&mut parts.authenticators);
     let mut metrics = std::mem::take(&mut parts.metrics);
     let mut unready = std::mem::take(&mut parts.unready);
@@ -241,27 +247,39 @@ async fn compose(parts: &mut Parts, address: SocketAddr) -> Result<(Router, Read
     metrics.extend(log.iter().map(AccessLogger::metrics));
     let readiness = Readiness::new(unready);
     let router = router.merge(operations::routes(readiness.clone(), metrics));
+    let waits = matches!(parts.home, Home::Replica | Home::Files(_));
     // 1. Who is it, and is this a request that a browser was tricked into? Inside the others, so that they see refusals.
-    let router = stead_access::protect(
+    let protected = stead_access::protect(
         router,
         Protection {
             authenticators,
             hosts: context.settings.hosts.clone(),
             listen: address,
             cors_origins: context.settings.cors_origins.clone(),
+            reveals: log.is_some(),
         },
     );
+    if log.is_none() && !waits {
+        return Ok((Front::Bare(protected), readiness));
+    }
+    let mut router = Router::new().fallback_service(protected);
     // 2. Where state comes from elsewhere, nothing is answered before it is there, not even that a key is unknown.
-    let router = match parts.home {
-        Home::Whole(_) => router,
-        Home::Replica | Home::Files(_) => operations::wait_until_ready(router, readiness.clone()),
-    };
+    if waits {
+        router = operations::wait_until_ready(router, readiness.clone());
+    }
     // 3. Outermost, so that every answer has its line.
-    let router = match log {
-        Some(log) => log.layer(router),
-        None => router,
-    };
-    Ok((router, readiness))
+    if let Some(log) = log {
+        router = log.layer(router);
+    }
+    Ok((Front::Layered(router), readiness))
+}
+
+/// What answers requests.
+enum Front {
+    /// Nothing lies before the access layers.
+    Bare(Protected),
+    /// Something does.
+    Layered(Router),
 }
 
 fn authority(context: &Context) -> Result<Authority> {

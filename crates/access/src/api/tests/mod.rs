@@ -19,7 +19,7 @@ use stead_testkit::{World, poll_until};
 use tower::ServiceExt;
 
 use super::*;
-use crate::{Protection, protect, user::UserSpec};
+use crate::{Protected, Protection, protect, user::UserSpec};
 
 /// Longer than anything here takes on a busy machine.
 const LONG: Duration = Duration::from_secs(30);
@@ -27,7 +27,7 @@ const PASSWORD: &str = "correct horse battery";
 
 /// A server as the composition root makes it.
 struct Server {
-    router: Router,
+    router: Protected,
     token: AdminToken,
 }
 
