@@ -53,7 +53,8 @@ pub(crate) struct Books {
 pub(crate) struct Ledger {
     books: Arc<Books>,
     id: Uuid,
-    row: RequestRow,
+    /// Apart, since a ledger goes through many hands.
+    row: Box<RequestRow>,
     started: Instant,
     input: Option<Bytes>,
     ticket: Option<Ticket>,
@@ -90,12 +91,12 @@ impl Ledger {
         let id = new_id(now);
         books.metrics.begin();
         Self {
-            row: RequestRow {
+            row: Box::new(RequestRow {
                 id: id.to_string(),
                 started: now,
                 replica: books.replica.to_string(),
                 ..row
-            },
+            }),
             id,
             started: Instant::now(),
             input: None,
@@ -214,7 +215,7 @@ impl Ledger {
             provider: first.provider.name.to_string(),
             provider_model: first.model.to_string(),
             cost,
-            ..self.row.clone()
+            ..RequestRow::clone(&self.row)
         };
         let ticket = self.books.journal.reserve(self.id, &row).map_err(|error| {
             self.books.metrics.refused();

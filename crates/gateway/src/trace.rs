@@ -2,6 +2,7 @@
 
 use http::{HeaderMap, HeaderValue};
 use rand::Rng;
+use uuid::Uuid;
 
 /// The trace that a request belongs to, and the request's own span in it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -18,21 +19,18 @@ pub(crate) struct Trace {
 pub(crate) const HEADER: &str = "traceparent";
 
 impl Trace {
-    /// The caller's trace, or a new one; with a new span.
-    pub(crate) fn of(headers: &HeaderMap) -> Self {
-        headers
-            .get(HEADER)
-            .and_then(|value| parse(value.as_bytes()))
-            .unwrap_or_else(Self::new)
+    /// The caller's trace, with a new span.
+    pub(crate) fn of(headers: &HeaderMap) -> Option<Self> {
+        headers.get(HEADER).and_then(|value| parse(value.as_bytes()))
     }
 
-    /// A trace that begins here. Its second half is the span: as good as other random bytes, and stored for nothing.
-    fn new() -> Self {
-        let id: [u8; 16] = random();
-        let half = id.last_chunk().copied().unwrap_or_default();
+    /// A new trace, which has the id of the request that began it, so that a record needs one id for both. Its second
+    /// half, random but for two bits, is the span.
+    pub(crate) fn begun_by(request: Uuid) -> Self {
+        let id = request.into_bytes();
         Self {
+            span: id.last_chunk().copied().unwrap_or([1; 8]),
             id,
-            span: if half == [0; 8] { random() } else { half },
             parent: [0; 8],
             flags: 1,
         }

@@ -48,9 +48,15 @@ pub(super) async fn serve(
         Ok(caller) => caller,
         Err(error) => return surface.refuse(error),
     };
-    let trace = Trace::of(&parts.headers);
+    let mut ledger = open(gateway, surface, &caller);
+    let trace = Trace::of(&parts.headers).unwrap_or_else(|| Trace::begun_by(ledger.uuid()));
+    ledger.describe(|row| {
+        row.trace_id = trace.id();
+        row.span_id = trace.span_id();
+        row.parent_span_id = trace.parent_span_id();
+    });
     let mut job = Job {
-        ledger: open(gateway, surface, &caller, trace),
+        ledger,
         passed: surface.passed(&parts.headers),
         gateway: Arc::clone(gateway),
         snapshot,
@@ -94,12 +100,9 @@ async fn answer(mut job: Job, body: Bytes, path: &PathModel) -> Response {
     }
 }
 
-fn open(gateway: &Gateway, surface: Surface, caller: &Caller, trace: Trace) -> Ledger {
+fn open(gateway: &Gateway, surface: Surface, caller: &Caller) -> Ledger {
     let key = caller.key();
     let row = RequestRow {
-        trace_id: trace.id(),
-        span_id: trace.span_id(),
-        parent_span_id: trace.parent_span_id(),
         project: caller.project().to_owned(),
         user: caller.user().to_owned(),
         key: key.map(|key| key.name.to_string()).unwrap_or_default(),

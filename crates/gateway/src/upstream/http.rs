@@ -129,15 +129,16 @@ pub(super) async fn send(
     let signed = outgoing.api.sign_in.sign(&mut request, &outgoing.body, &signer);
     signed.await.map_err(|why| Failure::unusable(provider, &why))?;
     let sent = call.gateway.outbound.send(request, options);
-    // Without a stream the head comes with the whole answer, which only the total limit bounds.
-    let limit = if streams(call) {
-        call.limits.first_token
+    // Without a stream the head comes with the whole answer, which only the deadline bounds, and that is watched by
+    // who asked for the try.
+    let response = if streams(call) {
+        let limit = call.limits.first_token;
+        tokio::time::timeout(limit, sent)
+            .await
+            .map_err(|_| Failure::timeout(provider, "did not answer", limit))?
     } else {
-        call.limits.total
+        sent.await
     };
-    let response = tokio::time::timeout(limit, sent)
-        .await
-        .map_err(|_| Failure::timeout(provider, "did not answer", limit))?;
     response.map_err(|error| Failure::unsent(provider, &error))
 }
 
