@@ -1,11 +1,17 @@
-//! Load on a chat API, for benchmarks: keep-alive connections, as fast as they go or at a steady rate.
+//! Load on a chat API, and the provider behind it, for benchmarks.
 //!
-//! `load ADDRESS KEY CONNECTIONS SECONDS [--rate N] [--stream KIND] [--model M] [--pid P]` prints one line of JSON:
-//! requests, errors, requests/s, latencies in microseconds (at a rate from when a request was due, so that a stall
-//! counts for all that waited), and the processor time per request and the memory of process `P` with its children.
+//! Prints the address of a stand-in for a provider, then reads a line of arguments, with tabs between them, for each measurement and answers it
+//! with a line of JSON, until its input ends:
 //!
-//! Of paced streams, it tells the time between tokens; of silent ones, opened on every connection and left open for so
+//! `ADDRESS KEY CONNECTIONS SECONDS [--rate N] [--stream KIND] [--model M] [--header 'NAME: VALUE'] [--pid P]`
+//!
+//! It tells requests, errors, requests/s, latencies in microseconds (at a rate from when a request was due, so that a
+//! stall counts for all that waited), and the processor time per request and the memory of process `P` with its
+//! children; of paced streams the time between tokens; of silent ones, opened on every connection and left open for so
 //! many seconds, the memory.
+//!
+//! Both ends of a proxy are one thread that does not sleep during a measurement: on virtual machines, waking a core
+//! costs a proxy more than all else that it does, and says nothing about the proxy.
 
 #![expect(
     clippy::print_stdout,
@@ -13,6 +19,7 @@
 )]
 
 mod process;
+mod standin;
 mod wire;
 
 use std::{
@@ -24,9 +31,11 @@ use std::{
 };
 
 use clap::{Parser, ValueEnum};
-use serde_json::json;
+use serde_json::{Value, json};
 use tokio::{
-    task::{JoinSet, LocalSet},
+    net::TcpListener,
+    sync::mpsc::{UnboundedReceiver, unbounded_channel},
+    task::{JoinSet, LocalSet, spawn_local, yield_now},
     time::Instant,
 };
 
@@ -34,6 +43,8 @@ use wire::Connection;
 
 /// So that the other side's allocator, caches and connections settle.
 const WARM_UP: Duration = Duration::from_secs(1);
+/// The longest wait until a process has done what it left for later.
+const PATIENCE: Duration = Duration::from_secs(15);
 /// What every token of an answer has, in any dialect.
 const TOKEN: &[u8] = b" token";
 
@@ -52,6 +63,9 @@ struct Options {
     /// The model that is asked for.
     #[arg(long, default_value = "bench/bench")]
     model: String,
+    /// A header besides the usual ones.
+    #[arg(long)]
+    header: Vec<String>,
     /// The process whose processor time and memory count.
     #[arg(long)]
     pid: Option<u32>,
@@ -82,27 +96,62 @@ type Failure = Box<dyn std::error::Error>;
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Failure> {
-    let options = Rc::new(Options::parse());
-    LocalSet::new()
-        .run_until(async move {
-            let report = if options.stream == Some(Stream::Silent) {
-                hold(&options).await?
-            } else {
-                run(&options, WARM_UP).await?;
-                measure(&options).await?
-            };
-            println!("{report}");
-            Ok(())
-        })
-        .await
+    let work = async {
+        let listener = TcpListener::bind(SocketAddr::from(([127, 0, 0, 1], 0))).await?;
+        println!("{}", listener.local_addr()?);
+        spawn_local(standin::serve(listener));
+        let mut lines = lines();
+        while let Some(line) = lines.recv().await {
+            let words = line.split('\t').map(str::to_owned);
+            let options = Options::try_parse_from(std::iter::once("load".to_owned()).chain(words))?;
+            let awake = spawn_local(async {
+                loop {
+                    yield_now().await;
+                }
+            });
+            let report = report(Rc::new(options)).await;
+            awake.abort();
+            println!(
+                "{}",
+                report.unwrap_or_else(|error| json!({"failed": error.to_string()}))
+            );
+        }
+        Ok(())
+    };
+    LocalSet::new().run_until(work).await
 }
 
-async fn measure(options: &Rc<Options>) -> Result<serde_json::Value, Failure> {
+/// The lines of the input, read by a thread of their own.
+fn lines() -> UnboundedReceiver<String> {
+    let (sender, receiver) = unbounded_channel();
+    std::thread::spawn(move || {
+        for line in std::io::stdin().lines().map_while(Result::ok) {
+            if sender.send(line).is_err() {
+                return;
+            }
+        }
+    });
+    receiver
+}
+
+async fn report(options: Rc<Options>) -> Result<Value, Failure> {
+    if options.stream == Some(Stream::Silent) {
+        return hold(&options).await;
+    }
+    run(&options, WARM_UP).await?;
+    measure(&options).await
+}
+
+async fn measure(options: &Rc<Options>) -> Result<Value, Failure> {
     let before = options.pid.map(process::processor_time);
     let began = Instant::now();
     let seen = run(options, Duration::from_secs_f64(options.seconds)).await?;
     let spent = began.elapsed().as_secs_f64();
-    let after = options.pid.map(process::processor_time);
+    let memory = options.pid.map(process::memory);
+    let after = match options.pid {
+        Some(pid) => Some(processor_time_at_rest(pid).await),
+        None => None,
+    };
     let latencies = sorted(&seen.latencies);
     let gaps = sorted(&seen.gaps);
     let each = |count: usize| {
@@ -117,8 +166,22 @@ async fn measure(options: &Rc<Options>) -> Result<serde_json::Value, Failure> {
         "requests": latencies.len(), "errors": seen.errors.get(), "rate": rate.round(),
         "p50_us": at(&latencies, 50), "p99_us": at(&latencies, 99), "cpu_us": each(latencies.len()),
         "tokens": tokens, "token_cpu_us": each(tokens), "gap_p50_us": at(&gaps, 50), "gap_p99_us": at(&gaps, 99),
-        "memory": options.pid.map(process::memory),
+        "memory": memory,
     }))
+}
+
+/// The processor time once the process has done what it left for later: rows that wait for their store count, too.
+async fn processor_time_at_rest(pid: u32) -> f64 {
+    let end = Instant::now() + PATIENCE;
+    let mut before = process::processor_time(pid);
+    loop {
+        tokio::time::sleep(Duration::from_millis(400)).await;
+        let now = process::processor_time(pid);
+        if now - before < 0.015 || Instant::now() > end {
+            return now;
+        }
+        before = now;
+    }
 }
 
 fn sorted(numbers: &RefCell<Vec<u32>>) -> Vec<u32> {
@@ -133,7 +196,7 @@ fn at(sorted: &[u32], percent: usize) -> u32 {
 }
 
 /// Opens as many silent streams as there are connections, and tells what they take.
-async fn hold(options: &Options) -> Result<serde_json::Value, Failure> {
+async fn hold(options: &Options) -> Result<Value, Failure> {
     let before = options.pid.map(process::memory);
     let request = request(options);
     let mut open = Vec::with_capacity(options.connections);
@@ -235,8 +298,13 @@ fn request(options: &Options) -> Vec<u8> {
         body.insert("stream".into(), true.into());
     }
     let body = body.to_string();
+    let more: String = options
+        .header
+        .iter()
+        .flat_map(|line| [line.as_str(), "\r\n"])
+        .collect();
     let head = format!(
-        "POST /v1/chat/completions HTTP/1.1\r\nhost: {}\r\nauthorization: Bearer {}\r\n\
+        "POST /v1/chat/completions HTTP/1.1\r\nhost: {}\r\nauthorization: Bearer {}\r\n{more}\
          content-type: application/json\r\ncontent-length: {}\r\n\r\n",
         options.address,
         options.key,

@@ -1,17 +1,12 @@
-//! A provider that answers at once and always the same, for benchmarks.
+//! A provider that answers at once and always the same.
 //!
-//! `standin` prints the address it got. It speaks `OpenAI`'s chat completions and, below `/messages`, Anthropic's
-//! messages, whole or, when the body asks for a stream, in 100 chunks of a token each. Words in the body change how it
-//! streams: `[paced]` sends a token every 10 ms, `[silent]` one token and then nothing until the other side leaves.
+//! It speaks `OpenAI`'s chat completions and, below `/messages`, Anthropic's messages, whole or, when the body asks for a
+//! stream, in 100 chunks of a token each. Words in the body change how it streams: `[paced]` sends a token every 10 ms,
+//! `[silent]` one token and then nothing until the other side leaves.
 //!
 //! It shares a core with the load, so it does as little as it can: answers lie there as they go over the wire.
 
-#![expect(
-    clippy::print_stdout,
-    reason = "a program for benchmarks speaks to its caller"
-)]
-
-use std::{io, net::SocketAddr, sync::Arc, time::Duration};
+use std::{io, rc::Rc, time::Duration};
 
 use memchr::memmem;
 use tokio::{
@@ -85,17 +80,14 @@ fn framed(data: &str) -> Vec<u8> {
     format!("{:x}\r\n{data}\r\n", data.len()).into()
 }
 
-#[tokio::main(flavor = "current_thread")]
-async fn main() -> io::Result<()> {
-    let listener = TcpListener::bind(SocketAddr::from(([127, 0, 0, 1], 0))).await?;
-    println!("{}", listener.local_addr()?);
-    let forms = Arc::new(Forms::new());
+/// Answers whoever connects, for as long as the program runs. Must be called inside a `LocalSet`.
+pub(super) async fn serve(listener: TcpListener) -> io::Result<()> {
+    let forms = Rc::new(Forms::new());
     loop {
         let (stream, _) = listener.accept().await?;
         stream.set_nodelay(true)?;
-        let forms = Arc::clone(&forms);
-        #[expect(clippy::disallowed_methods, reason = "a program without a shutdown")]
-        tokio::spawn(async move {
+        let forms = Rc::clone(&forms);
+        tokio::task::spawn_local(async move {
             // A connection that breaks is the load's business.
             let _ = converse(stream, &forms).await;
         });
