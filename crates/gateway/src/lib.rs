@@ -49,7 +49,6 @@ use crate::{
     },
 };
 
-
 pub use import::{Import, Note, NoteSort, SecretValue};
 
 /// How long a start waits for the resources that exist already.
@@ -121,7 +120,9 @@ async fn start(context: Context) -> Result<Running> {
     }
     let metrics = Arc::new(Metrics::default());
     let control = context.control.as_ref();
-    let replica = control.map(|control| control.replica.as_str()).unwrap_or_default();
+    let replica = control
+        .map(|control| control.replica.as_str())
+        .unwrap_or_default();
     let gateway = Arc::new(Gateway {
         snapshot: snapshot.clone(),
         books: Arc::new(Books {

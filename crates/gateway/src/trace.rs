@@ -136,7 +136,8 @@ mod tests {
         let next = parse(header.as_bytes()).unwrap();
         assert_eq!((next.id, next.parent), (trace.id, trace.span));
         assert_ne!(trace.span_id(), trace.parent_span_id());
-        assert_eq!(Trace::of(&HeaderMap::new()).parent_span_id(), "");
+        assert!(Trace::of(&HeaderMap::new()).is_none());
+        assert_eq!(Trace::begun_by(Uuid::now_v7()).parent_span_id(), "");
         for bad in [
             "",
             "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7",

@@ -49,6 +49,7 @@ fn server() -> Protected {
             hosts: vec!["ai.example.com".into()],
             listen: SocketAddr::from(([127, 0, 0, 1], 7832)),
             cors_origins: vec!["https://app.example/".into()],
+            reveals: false,
         },
     )
 }

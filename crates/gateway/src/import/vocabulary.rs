@@ -58,7 +58,8 @@ impl Vocabulary {
                 Value::Null | Value::Bool(_) | Value::Number(_) => false,
             }
         }
-        self.field(kind, field).is_some_and(|schema| within(schema, value))
+        self.field(kind, field)
+            .is_some_and(|schema| within(schema, value))
     }
 
     fn field(&self, kind: &str, field: &str) -> Option<&Value> {

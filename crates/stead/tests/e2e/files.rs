@@ -132,6 +132,9 @@ async fn the_example_runs_as_it_is() {
     let (status, answer) = gateway
         .ask("sk-for-trying-out", "/v1/chat/completions", &question("nothing"))
         .await;
-    assert_eq!((status, &answer["error"]["code"]), (404, &json!("model_not_found")));
+    assert_eq!(
+        (status, &answer["error"]["code"]),
+        (404, &json!("model_not_found"))
+    );
     gateway.stop().await;
 }

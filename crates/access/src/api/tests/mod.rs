@@ -50,6 +50,7 @@ async fn server(world: &World) -> Server {
             hosts: Vec::new(),
             listen: SocketAddr::from(([127, 0, 0, 1], 7832)),
             cors_origins: Vec::new(),
+            reveals: false,
         },
     );
     Server { router, token }

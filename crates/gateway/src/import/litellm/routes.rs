@@ -249,7 +249,9 @@ impl Route {
             }
         }
         if self.fallbacks.len() > 10 {
-            scope.notes.missing(&given.path, "a route has at most ten fallbacks");
+            scope
+                .notes
+                .missing(&given.path, "a route has at most ten fallbacks");
             self.fallbacks.truncate(10);
         }
     }

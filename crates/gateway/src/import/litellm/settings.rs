@@ -97,15 +97,17 @@ impl Settings {
             let on = sort.filter(|sort| vocabulary.mentions("ModelRoute", "fallbacks", sort));
             let lists = lists(section, field, notes);
             if let (false, Some(sort), None) = (lists.is_empty(), sort, on) {
-                let text = format!("the fallbacks of a route are tried after every failure, not only after {sort}");
+                let text =
+                    format!("the fallbacks of a route are tried after every failure, not only after {sort}");
                 notes.changed(section.at(field), text);
             }
-            self.fallbacks.extend(lists.into_iter().map(|(path, group, others)| Fallbacks {
-                path,
-                group,
-                others,
-                on,
-            }));
+            self.fallbacks
+                .extend(lists.into_iter().map(|(path, group, others)| Fallbacks {
+                    path,
+                    group,
+                    others,
+                    on,
+                }));
         }
         let default = section.texts("default_fallbacks", notes);
         if self.default_fallbacks.is_empty() {

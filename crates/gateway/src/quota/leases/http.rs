@@ -6,7 +6,6 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use axum::{Extension, Json, Router, extract::State, routing::post};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
-use serde_json::Value;
 use stead_kernel::{Error, Identity, Principal, Result, http::ApiError, ports::Control};
 
 use super::{Answer, Batch, Desk, Leases};
