@@ -18,7 +18,7 @@ use serde_json::json;
 use stead_kernel::{Context, Error, GROUP, VERSION};
 
 use crate::{
-    key, provider,
+    guardrail, key, provider,
     quota::{self, Desk, Meters},
     route,
 };
@@ -36,6 +36,7 @@ pub(crate) fn start(context: &Context, meters: Meters, desk: Arc<Desk>) {
     route::controller::start(context);
     key::controller::start(context);
     quota::controller::start(context, meters, desk);
+    guardrail::controller::start(context);
 }
 
 /// A controller over all objects of a kind.

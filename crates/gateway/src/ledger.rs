@@ -350,10 +350,11 @@ impl Ledger {
         self.settle(Outcome::Cancelled, tally);
     }
 
-    fn settle(&mut self, outcome: Outcome, tally: Tally) {
+    fn settle(&mut self, outcome: Outcome, mut tally: Tally) {
         if std::mem::replace(&mut self.settled, true) {
             return;
         }
+        self.row.labels.append(&mut tally.labels);
         if let Some(told) = &self.outcome {
             // It settles once, so that nobody was told before.
             let _ = told.set(outcome);

@@ -8,16 +8,20 @@
 
 mod api;
 mod authenticate;
+mod cache;
 mod command;
 mod control;
 mod dispatch;
 mod duration;
+mod errand;
+mod guardrail;
 mod import;
 mod journal;
 mod key;
 mod ledger;
 mod metrics;
 mod operation;
+mod prompt;
 mod provider;
 mod quota;
 mod route;
@@ -58,12 +62,26 @@ const FIRST_LOOK: Duration = Duration::from_secs(5);
 pub fn module() -> Module {
     Module {
         name: "gateway",
-        kinds: vec![provider::kind(), route::kind(), key::kind(), quota::kind()],
-        collections: vec![Collection {
-            name: quota::leases::COLLECTION,
-            indexes: &[],
-        }],
-        commands: vec![command::provider::command(), command::key::command()],
+        kinds: vec![
+            provider::kind(),
+            route::kind(),
+            key::kind(),
+            quota::kind(),
+            guardrail::kind(),
+        ],
+        collections: vec![
+            Collection {
+                name: quota::leases::COLLECTION,
+                indexes: &[],
+            },
+            prompt::PROMPTS,
+            prompt::VERSIONS,
+        ],
+        commands: vec![
+            command::provider::command(),
+            command::key::command(),
+            command::prompt::command(),
+        ],
         start: |context| start(context).boxed(),
     }
 }
@@ -98,6 +116,8 @@ struct Gateway {
     snapshot: snapshot::Handle,
     books: Arc<Books>,
     replies: api::idempotency::Replies,
+    prompts: Arc<prompt::Book>,
+    cache: Arc<cache::Store>,
     outbound: Arc<dyn Outbound>,
     chat: Arc<dyn Chat>,
     clock: Arc<dyn Clock>,
@@ -118,6 +138,16 @@ async fn start(context: Context) -> Result<Running> {
             "the resource API has not answered everything yet; the gateway starts with what it knows"
         );
     }
+    let prompts = Arc::new(prompt::Book::new(
+        Arc::clone(&context.ports.records),
+        Arc::clone(&context.ports.clock),
+    ));
+    if let Err(error) = prompts.read().await {
+        tracing::warn!(
+            error = error.full_message(),
+            "the prompts cannot be read; none can be named until a restart"
+        );
+    }
     let metrics = Arc::new(Metrics::default());
     let control = context.control.as_ref();
     let replica = control
@@ -135,6 +165,8 @@ async fn start(context: Context) -> Result<Running> {
             replica: replica.into(),
         }),
         replies: api::idempotency::Replies::default(),
+        prompts: Arc::clone(&prompts),
+        cache: Arc::default(),
         outbound: Arc::clone(&context.ports.outbound),
         chat: Arc::clone(&context.ports.chat),
         clock: Arc::clone(&context.ports.clock),
@@ -149,7 +181,8 @@ async fn start(context: Context) -> Result<Running> {
     Ok(Running {
         // The control process lends out quotas, so it knows them too where it answers no model API.
         routes: if context.roles.has(Role::Gateway) {
-            api::router(gateway).merge(lending)
+            let prompts = prompt::routes(prompts, Arc::clone(&context.ports.authorizer));
+            api::router(gateway).merge(lending).merge(prompts)
         } else {
             lending
         },

@@ -117,7 +117,7 @@ impl Scanned {
     }
 
     /// The same request with its parsed form replaced: that is what is sent, not the body.
-    #[expect(dead_code, reason = "guardrails and prompts will rewrite requests")]
+    #[expect(dead_code, reason = "what guardrails and prompts change is the body itself")]
     pub(crate) fn rewrite(&mut self, request: Request) {
         self.rewritten = true;
         self.parsed = OnceLock::from(Ok(Arc::new(request)));
@@ -135,6 +135,16 @@ impl Scanned {
         }
         // There the limit lies deeper than an edit reaches.
         self.rewritten |= matches!(self.wire, Wire::Gemini | Wire::Ollama | Wire::OllamaGenerate);
+    }
+
+    /// Whether the body is a form and not JSON.
+    pub(crate) fn is_form(&self) -> bool {
+        self.form.is_some()
+    }
+
+    /// The model, where the path names it.
+    pub(crate) fn path_model(&self) -> Option<&str> {
+        self.in_path.then_some(self.fields.model.as_str())
     }
 
     /// Whether the body may be sent on as it is to a provider of the same dialect.

@@ -1,6 +1,6 @@
 //! What an answer has produced so far.
 
-use std::borrow::Cow;
+use std::{borrow::Cow, collections::BTreeMap};
 
 use serde::{Deserialize, Deserializer};
 use serde_json::{Value, json};
@@ -21,6 +21,8 @@ pub(crate) struct Tally {
     pub(crate) pieces: u64,
     /// Whether the answer said that it is complete.
     pub(crate) finished: bool,
+    /// Labels for the record.
+    pub(crate) labels: BTreeMap<String, String>,
     /// The text put together, if somebody wants it.
     pub(crate) output: Option<Output>,
 }

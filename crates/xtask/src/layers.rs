@@ -3,7 +3,7 @@
 use std::{collections::BTreeSet, fs, path::Path};
 
 /// Each crate, its layer, and the crates of the workspace it may use besides `kernel`.
-const CRATES: [(&str, u8, &[&str]); 19] = [
+const CRATES: [(&str, u8, &[&str]); 20] = [
     ("kernel", 0, &[]),
     ("resource", 1, &[]),
     ("dialects", 1, &[]),
@@ -13,7 +13,8 @@ const CRATES: [(&str, u8, &[&str]); 19] = [
     ("inference", 1, &[]),
     ("catalog", 1, &[]),
     ("metering", 1, &[]),
-    ("gateway", 2, &["dialects", "metering"]),
+    ("guard", 1, &[]),
+    ("gateway", 2, &["dialects", "guard", "metering"]),
     ("observe", 2, &[]),
     ("access", 2, &[]),
     ("secrets", 2, &[]),

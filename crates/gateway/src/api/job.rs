@@ -8,9 +8,10 @@ use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use stead_dialects::chat::Head;
 use stead_kernel::Body;
 
-use super::{caller::Caller, error::ApiError, serve::PathModel, surface::Surface};
+use super::{caller::Caller, controls::Controls, error::ApiError, serve::PathModel, surface::Surface};
 use crate::{
     Gateway,
+    cache::{self, CacheControl},
     dispatch::{Answered, Dispatch},
     ledger::{Ledger, clipped},
     operation::Operation,
@@ -28,6 +29,8 @@ const TRACE_ID: HeaderName = HeaderName::from_static("x-stead-trace-id");
 const ROUTE: HeaderName = HeaderName::from_static("x-stead-route");
 const PROVIDER: HeaderName = HeaderName::from_static("x-stead-provider");
 const TARGET: HeaderName = HeaderName::from_static("x-stead-target");
+/// What the cache did: `hit`, `semantic` or `miss`.
+const CACHE: HeaderName = HeaderName::from_static("x-stead-cache");
 const ATTEMPTS: HeaderName = HeaderName::from_static("x-stead-attempts");
 /// What a whole answer cost, in US dollars.
 const COST: HeaderName = HeaderName::from_static("x-stead-cost");
@@ -45,6 +48,8 @@ pub(super) struct Job {
     pub(super) trace: Trace,
     /// What of the client's own headers goes to a provider of the same dialect.
     pub(super) passed: Vec<(HeaderName, HeaderValue)>,
+    /// What the client wants of the cache.
+    pub(super) cache: CacheControl,
     pub(super) ledger: Ledger,
 }
 
@@ -53,6 +58,15 @@ pub(super) struct Prepared {
     pub(super) request: Scanned,
     route: Arc<Route>,
     targets: Vec<Target>,
+    controls: Option<Box<Controls>>,
+}
+
+/// What is to be done with a request.
+pub(super) enum Ready {
+    /// A provider is asked.
+    Ask(Prepared),
+    /// There is an answer already.
+    Answered(Box<Answered>, Option<Box<Controls>>),
 }
 
 impl Prepared {
@@ -66,12 +80,17 @@ impl Prepared {
 /// How a request's work ended; not settled yet.
 pub(super) struct Done {
     result: Result<Answered, ApiError>,
+    /// What was produced of an answer that the client does not get.
+    wasted: Tally,
+    /// How old the answer is, in seconds, if it was given before.
+    age: Option<u64>,
     ledger: Ledger,
 }
 
 impl Job {
     /// Finds out what is asked for, and reserves it.
-    pub(super) async fn prepare(&mut self, body: Bytes, path: &PathModel) -> Result<Prepared, ApiError> {
+    pub(super) async fn prepare(&mut self, body: Bytes, path: &PathModel) -> Result<Ready, ApiError> {
+        let body = self.prompted(body)?;
         let head = Head {
             model: path.model.as_deref(),
             stream: path.stream,
@@ -89,6 +108,7 @@ impl Job {
             .resolve(self.caller.asker(), &request.fields.model)
             .map_err(|refusal| refused(&refusal, &request.fields.model))?;
         self.ledger.describe(|row| row.route.push_str(&route.name));
+        let controls = self.controls(&mut request, &route).await?;
         let dispatch = self.dispatch(&request);
         let targets = dispatch.targets(&route);
         let first = targets.first().cloned().or_else(|| dispatch.spare(&route));
@@ -96,16 +116,31 @@ impl Job {
             let message = format!("route `{}` has no target that can answer you", route.name);
             return Err(ApiError::unavailable("no_target", message));
         };
+        let keeps = self.ledger.keeps_output();
+        if let Some(answer) = controls
+            .as_ref()
+            .and_then(|controls| controls.kept(&request, keeps))
+        {
+            let deadline = self.ledger.started() + route.limits.total;
+            let answered = Answered {
+                answer,
+                target: first,
+                route,
+                deadline,
+            };
+            return Ok(Ready::Answered(Box::new(answered), controls));
+        }
         self.ledger
             .estimate(quota::units(self.surface.operation, &request.body));
         self.admit(&mut request, &route).await?;
         self.ledger
             .reserve(&request.body, request.fields.max_tokens, &first)?;
-        Ok(Prepared {
+        Ok(Ready::Ask(Prepared {
             request,
             route,
             targets,
-        })
+            controls,
+        }))
     }
 
     /// Asks until somebody answers.
@@ -117,6 +152,7 @@ impl Job {
             surface,
             trace,
             passed,
+            cache: _,
             mut ledger,
         } = self;
         let dispatch = Dispatch {
@@ -129,7 +165,12 @@ impl Job {
             passed: &passed,
         };
         let result = dispatch.run(prepared.route, prepared.targets, &mut ledger).await;
-        Done { result, ledger }
+        Done::of(result, prepared.controls, ledger).await
+    }
+
+    /// Goes on with an answer that is there already.
+    pub(super) async fn answered(self, answered: Answered, controls: Option<Box<Controls>>) -> Done {
+        Done::of(Ok(answered), controls, self.ledger).await
     }
 
     /// Gets the request past the quotas that hold for it.
@@ -172,18 +213,52 @@ impl Done {
     pub(super) fn refused(error: ApiError, ledger: Ledger) -> Self {
         Self {
             result: Err(error),
+            wasted: Tally::default(),
+            age: None,
+            ledger,
+        }
+    }
+
+    /// An answer after its guardrails.
+    async fn of(
+        result: Result<Answered, ApiError>,
+        controls: Option<Box<Controls>>,
+        mut ledger: Ledger,
+    ) -> Self {
+        let (Some(controls), true) = (controls, result.is_ok()) else {
+            return Self {
+                result,
+                wasted: Tally::default(),
+                age: None,
+                ledger,
+            };
+        };
+        let age = controls.age();
+        let (result, wasted) = match result {
+            Ok(answered) => controls.finish(answered, &mut ledger).await,
+            Err(error) => (Err(error), Tally::default()),
+        };
+        Self {
+            result,
+            wasted,
+            age,
             ledger,
         }
     }
 
     /// Settles what is complete; a stream settles before its last event. Returns what to tell in headers, and the rest.
     pub(super) fn settle(self) -> (HeaderMap, Rest) {
-        let Self { result, mut ledger } = self;
+        let Self {
+            result,
+            wasted,
+            age,
+            mut ledger,
+        } = self;
         let answered = match result {
             Ok(answered) => answered,
             Err(error) => {
                 let headers = describe(&ledger);
-                ledger.fail(&error, Tally::default());
+                ledger.fail(&error, wasted);
                 return (headers, Rest::Failed(error));
             }
         };
@@ -193,6 +268,7 @@ impl Done {
             row.route.push_str(&route.name);
         });
         let mut headers = describe(&ledger);
+        headers.extend(age.map(|age| (header::AGE, HeaderValue::from(age))));
         let rest = match answered.answer {
             Answer::Whole {
                 status,
@@ -317,6 +393,9 @@ pub(super) fn describe(ledger: &Ledger) -> HeaderMap {
         if let (false, Ok(value)) = (text.is_empty(), HeaderValue::try_from(text)) {
             headers.insert(name, value);
         }
+    }
+    if let Some(cache) = row.labels.get(cache::LABEL) {
+        headers.extend(HeaderValue::try_from(cache).map(|value| (CACHE, value)));
     }
     if !row.attempts.is_empty() {
         headers.insert(ATTEMPTS, HeaderValue::from(row.attempts.len()));

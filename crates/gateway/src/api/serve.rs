@@ -15,11 +15,11 @@ use super::{
     caller::Caller,
     error::ApiError,
     idempotency::{self, Claim},
-    job::{Done, Job},
+    job::{Done, Job, Ready},
     surface::Surface,
     waiting,
 };
-use crate::{Gateway, ledger::Ledger, trace::Trace};
+use crate::{Gateway, cache::CacheControl, ledger::Ledger, trace::Trace};
 
 /// How long a client may take to send its request.
 const UPLOAD_LIMIT: Duration = Duration::from_mins(2);
@@ -58,6 +58,7 @@ pub(super) async fn serve(
     let mut job = Job {
         ledger,
         passed: surface.passed(&parts.headers),
+        cache: CacheControl::of(&parts.headers),
         gateway: Arc::clone(gateway),
         snapshot,
         caller,
@@ -94,8 +95,9 @@ pub(super) async fn serve(
 async fn answer(mut job: Job, body: Bytes, path: &PathModel) -> Response {
     let surface = job.surface;
     match job.prepare(body, path).await {
-        Ok(prepared) if prepared.may_wait(surface) => waiting::answer(job, prepared).await,
-        Ok(prepared) => job.run(prepared).await.respond(surface),
+        Ok(Ready::Ask(prepared)) if prepared.may_wait(surface) => waiting::answer(job, prepared).await,
+        Ok(Ready::Ask(prepared)) => job.run(prepared).await.respond(surface),
+        Ok(Ready::Answered(answered, controls)) => job.answered(*answered, controls).await.respond(surface),
         Err(error) => Done::refused(error, job.ledger).respond(surface),
     }
 }

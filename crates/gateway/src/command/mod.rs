@@ -1,6 +1,7 @@
 //! The gateway's commands below `stead`.
 
 pub(crate) mod key;
+pub(crate) mod prompt;
 pub(crate) mod provider;
 
 use clap::ArgMatches;

@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 use stead_kernel::Kind;
 
-use crate::duration::Span;
+use crate::{cache::CacheSpec, duration::Span};
 
 /// A name that clients use as a model, and the models that answer to it.
 #[derive(CustomResource, Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -64,6 +64,9 @@ pub(crate) struct ModelRouteSpec {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 10))]
     pub fallbacks: Vec<String>,
+    /// Whether answers are given again to requests that ask for the same.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cache: Option<CacheSpec>,
 }
 
 /// How one of the targets of equal priority is chosen.

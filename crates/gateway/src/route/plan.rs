@@ -10,6 +10,7 @@ use stead_kernel::{
 };
 
 use super::{ModelRouteSpec, ModelRouteStatus};
+use crate::cache;
 
 /// Tries in all, unless a route says otherwise.
 pub(crate) const DEFAULT_ATTEMPTS: u32 = 3;
@@ -72,6 +73,9 @@ pub(crate) fn admit(admission: &mut Admission<'_>) -> Result<()> {
         return Err(Error::invalid(
             "spec.fallbacks: a route cannot fall back to itself",
         ));
+    }
+    if let Some(cache) = &spec.cache {
+        cache::admit(cache)?;
     }
     check_timeouts(&spec)
 }
@@ -199,6 +203,23 @@ mod tests {
                 Some(Reason::Invalid),
             ),
             (json!({"targets": [target], "retry": {"backoff": "50ms"}}), None),
+            (json!({"targets": [target], "cache": {}}), None),
+            (
+                json!({"targets": [target], "cache": {"ttl": "0s"}}),
+                Some(Reason::Invalid),
+            ),
+            (
+                json!({"targets": [target], "cache": {"mode": "Semantic"}}),
+                Some(Reason::Invalid),
+            ),
+            (
+                json!({"targets": [target], "cache": {"mode": "Semantic", "embeddingRoute": "e"}}),
+                None,
+            ),
+            (
+                json!({"targets": [target], "cache": {"embeddingRoute": "e"}}),
+                Some(Reason::Invalid),
+            ),
         ];
         for (spec, expected) in cases {
             assert_eq!(write(&spec), expected, "{spec}");

@@ -11,6 +11,7 @@ use stead_kernel::ports::ModelFile;
 
 use super::{Api, Catalog, Counters, HttpApi, Project, Provider, Route, Spoken, Target};
 use crate::{
+    guardrail::{Guard, Guardrail, GuardrailSpec, Guards},
     provider::{
         Availability, ModelProvider, ProviderType, Scheme, SecretKeyRef,
         plan::{Endpoints, reach},
@@ -46,6 +47,9 @@ pub(crate) struct Sources {
     pub(crate) models: BTreeMap<Id, EmbeddedModel>,
     /// Why this process has no engine, where it has none.
     no_engine: Option<String>,
+    pub(crate) guardrails: BTreeMap<Id, Guardrail>,
+    /// Guardrails that were compiled before, and of what.
+    guards: HashMap<Id, (GuardrailSpec, Result<Arc<Guard>, Arc<Guard>>)>,
     counters: HashMap<Id, Arc<Counters>>,
     accounts: Accounts,
 }
@@ -74,6 +78,7 @@ impl Sources {
     pub(crate) fn compile(&mut self) -> Catalog {
         let providers = &self.providers;
         self.counters.retain(|id, _| providers.contains_key(id));
+        self.compile_guards();
         let mut compiled = BTreeMap::new();
         for (id, object) in &self.providers {
             let counters = Arc::clone(self.counters.entry(id.clone()).or_default());
@@ -99,11 +104,18 @@ impl Sources {
             .filter_map(|object| object.spec.allowed_projects.as_ref())
             .flat_map(|allowed| &allowed.names)
             .filter(|name| *name != "*");
+        let watched = self
+            .guardrails
+            .values()
+            .flat_map(|object| &object.spec.projects)
+            .filter(|name| *name != "*");
         self.providers
             .keys()
             .chain(self.routes.keys())
+            .chain(self.guardrails.keys())
             .map(|(project, _)| project)
             .chain(offered)
+            .chain(watched)
             .map(String::as_str)
             .collect()
     }
@@ -132,7 +144,39 @@ impl Sources {
             let compiled = self.route(name, route, object, &project, compiled);
             project.routes.insert(route.as_str().into(), Arc::new(compiled));
         }
+        project.guards = self.guards_of(name);
         project
+    }
+
+    /// Compiles the guardrails that are new or changed.
+    fn compile_guards(&mut self) {
+        let guardrails = &self.guardrails;
+        self.guards
+            .retain(|id, (spec, _)| guardrails.get(id).is_some_and(|object| object.spec == *spec));
+        for (id, object) in guardrails {
+            if self.guards.contains_key(id) {
+                continue;
+            }
+            let guard = Guard::of(&id.1, &object.spec).map(Arc::new);
+            let guard = guard.map_err(|_| Arc::new(Guard::unusable(&id.1, &object.spec)));
+            self.guards.insert(id.clone(), (object.spec.clone(), guard));
+        }
+    }
+
+    /// What watches over the requests of a project: its own guardrails, and those of others that name it.
+    fn guards_of(&self, project: &str) -> Option<Guards> {
+        let (mut usable, mut unusable) = (Vec::new(), Vec::new());
+        for (id, object) in &self.guardrails {
+            let spec = &object.spec;
+            let watches = id.0 == project || spec.projects.iter().any(|name| name == "*" || name == project);
+            match self.guards.get(id).filter(|_| watches && !spec.disabled) {
+                Some((_, Ok(guard))) => usable.push(Arc::clone(guard)),
+                Some((_, Err(guard))) => unusable.push(Arc::clone(guard)),
+                None => {}
+            }
+        }
+        let any = !(usable.is_empty() && unusable.is_empty());
+        any.then(|| Guards::new(usable, unusable))
     }
 
     fn route(
@@ -178,6 +222,7 @@ impl Sources {
             backoff: retry.map_or(plan::DEFAULT_BACKOFF, |retry| retry.backoff.0),
             limits: plan::Limits::of(spec),
             fallbacks: spec.fallbacks.iter().map(|name| name.as_str().into()).collect(),
+            cache: spec.cache.clone().map(Arc::new),
         }
     }
 

@@ -25,6 +25,8 @@ pub(crate) use keys::{Key, KeyTable};
 pub(crate) use watch::{Handle, embedded, follow, model_resource};
 
 use crate::{
+    cache::CacheSpec,
+    guardrail::Guards,
     provider::{Availability, ProviderType, prices::PriceList},
     quota::QuotaTable,
     route::{Strategy, plan::Limits},
@@ -55,6 +57,8 @@ pub(crate) struct Catalog {
 pub(crate) struct Project {
     pub(crate) routes: HashMap<Box<str>, Arc<Route>>,
     pub(crate) providers: HashMap<Box<str>, Arc<Provider>>,
+    /// What watches over its requests; `None` when nothing does.
+    pub(crate) guards: Option<Guards>,
     /// The providers that offer a model of this name.
     offers: HashMap<Box<str>, Vec<Arc<Provider>>>,
 }
@@ -71,6 +75,8 @@ pub(crate) struct Route {
     pub(crate) backoff: std::time::Duration,
     pub(crate) limits: Limits,
     pub(crate) fallbacks: Vec<Box<str>>,
+    /// Whether answers are given again.
+    pub(crate) cache: Option<Arc<CacheSpec>>,
 }
 
 /// One model that can answer.
@@ -248,6 +254,7 @@ impl Route {
             backoff: crate::route::plan::DEFAULT_BACKOFF,
             limits: Limits::default(),
             fallbacks: Vec::new(),
+            cache: None,
         })
     }
 }

@@ -71,5 +71,6 @@ pub(crate) fn route(strategy: Strategy, targets: &[(&str, u32, u32)]) -> Route {
         backoff: std::time::Duration::from_millis(1),
         limits: Limits::default(),
         fallbacks: Vec::new(),
+        cache: None,
     }
 }

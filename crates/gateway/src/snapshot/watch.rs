@@ -29,6 +29,7 @@ use super::{
     keys::Key,
 };
 use crate::{
+    guardrail::Guardrail,
     key::ApiKey,
     provider::ModelProvider,
     quota::{Meters, Quota},
@@ -76,6 +77,7 @@ enum Change {
     Providers(Delta<ModelProvider>),
     Routes(Delta<ModelRoute>),
     Keys(Delta<ApiKey>),
+    Guardrails(Delta<Guardrail>),
     Models(Delta<DynamicObject>),
     Secret(Id, Option<Secrets>),
     Quotas(Delta<Quota>),
@@ -92,6 +94,7 @@ pub(crate) fn follow(context: &Context, meters: Meters) -> Handle {
     feed(tasks, Api::all(client.clone()), &sender, Change::Routes);
     feed(tasks, Api::all(client.clone()), &sender, Change::Keys);
     feed(tasks, Api::all(client.clone()), &sender, Change::Quotas);
+    feed(tasks, Api::all(client.clone()), &sender, Change::Guardrails);
     let no_engine = context.ports.chat.absent().map(str::to_owned);
     let mut listed = BTreeSet::new();
     if no_engine.is_none() {
@@ -176,12 +179,13 @@ enum Listed {
     Providers,
     Routes,
     Keys,
+    Guardrails,
     Models,
     Quotas,
 }
 
 /// How many kinds there are to list.
-const KINDS: usize = 5;
+const KINDS: usize = 6;
 
 impl Change {
     /// The kind of which this is the whole list.
@@ -190,11 +194,13 @@ impl Change {
             Self::Providers(Delta::All(_)) => Some(Listed::Providers),
             Self::Routes(Delta::All(_)) => Some(Listed::Routes),
             Self::Keys(Delta::All(_)) => Some(Listed::Keys),
+            Self::Guardrails(Delta::All(_)) => Some(Listed::Guardrails),
             Self::Models(Delta::All(_)) => Some(Listed::Models),
             Self::Quotas(Delta::All(_)) => Some(Listed::Quotas),
             Self::Providers(_)
             | Self::Routes(_)
             | Self::Keys(_)
+            | Self::Guardrails(_)
             | Self::Models(_)
             | Self::Quotas(_)
             | Self::Secret(..) => None,
@@ -245,6 +251,7 @@ impl Compiler {
             Change::Routes(delta) => {
                 put(&mut self.sources.routes, delta, Some);
             }
+            Change::Guardrails(delta) => put(&mut self.sources.guardrails, delta, Some),
             Change::Models(delta) => {
                 let data = &self.data;
                 put(&mut self.sources.models, delta, |object| embedded(&object, data));

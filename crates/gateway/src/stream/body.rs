@@ -122,10 +122,17 @@ impl Body for StreamBody {
             this.waiting = None;
             return Poll::Ready(Some(Ok(Frame::data(head))));
         }
-        let Some(source) = &mut this.source else {
-            return Poll::Ready(None);
+        let piece = loop {
+            let Some(source) = &mut this.source else {
+                return Poll::Ready(None);
+            };
+            match source.poll_piece(context, &mut this.tally) {
+                // Something went on, and nothing of it is for the client yet.
+                Poll::Ready(Some(Ok(bytes))) if bytes.is_empty() => this.waiting = None,
+                piece => break piece,
+            }
         };
-        let bytes = match source.poll_piece(context, &mut this.tally) {
+        let bytes = match piece {
             Poll::Ready(Some(Ok(bytes))) => {
                 this.waiting = None;
                 bytes

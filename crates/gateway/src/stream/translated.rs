@@ -117,7 +117,7 @@ impl<E: Events> Source for TranslatedStream<E> {
 }
 
 /// What an event means for the record of the request.
-pub(super) fn take_event(event: &Event, tally: &mut Tally) {
+pub(crate) fn take_event(event: &Event, tally: &mut Tally) {
     match event {
         Event::Delta { choice, delta } => take_delta(delta, *choice == 0, tally),
         Event::Stop { .. } => tally.finished = true,

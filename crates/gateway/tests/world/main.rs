@@ -9,12 +9,15 @@
 )]
 
 mod access;
+mod caching;
 mod commands;
 mod controllers;
 mod dialects;
 mod faults;
 mod forward;
+mod guardrails;
 mod operations;
+mod prompts;
 mod providers;
 mod quotas;
 mod replicas;

@@ -186,6 +186,29 @@ impl Stage {
         .await;
     }
 
+    /// Makes an object before the gateway starts, so that it is known from the start.
+    pub(crate) async fn apply_before(world: &World, kind: &str, plural: &str, name: &str, spec: Value) {
+        Self::apply_in(world, "default", (kind, plural), name, spec).await;
+    }
+
+    /// The same in another project.
+    pub(crate) async fn apply_in(
+        world: &World,
+        project: &str,
+        (kind, plural): (&str, &str),
+        name: &str,
+        spec: Value,
+    ) {
+        let object = json!({"apiVersion": "stead.dev/v1alpha1", "kind": kind,
+            "metadata": {"name": name}, "spec": spec});
+        let sort = GroupVersionKind::gvk("stead.dev", "v1alpha1", kind);
+        let resource = ApiResource::from_gvk_with_plural(&sort, plural);
+        let api: Api<DynamicObject> = Api::namespaced_with(world.api.client(), project, &resource);
+        api.patch(name, &PatchParams::apply("test"), &Patch::Apply(object))
+            .await
+            .unwrap();
+    }
+
     /// Makes or replaces an object of the gateway's kinds.
     pub(crate) async fn apply(&self, kind: &str, plural: &str, name: &str, spec: Value) {
         let object = json!({"apiVersion": "stead.dev/v1alpha1", "kind": kind,

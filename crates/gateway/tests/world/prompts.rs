@@ -1,0 +1,122 @@
+//! Prompts by name and version.
+
+use axum::extract::Request;
+use http::{Method, StatusCode, header};
+use serde_json::{Value, json};
+use stead_kernel::Body;
+use stead_testkit::World;
+
+use crate::{
+    providers::{Provider, answer},
+    stage::{KEY, Reply, Stage},
+};
+
+async fn call(stage: &Stage, method: Method, path: &str, body: Value) -> Reply {
+    let request = Request::builder()
+        .method(method)
+        .uri(path)
+        .header(header::AUTHORIZATION, "Bearer admin")
+        .body(Body::from(body.to_string()))
+        .unwrap();
+    stage.send(request).await
+}
+
+#[tokio::test]
+async fn a_request_that_names_a_prompt_says_what_the_prompt_says() {
+    let provider = Provider::script([answer("ok")]);
+    let stage = Stage::start(World::new()).await;
+    stage.world.ports.web.host("p.test", provider.router());
+    stage.provider("p", json!({})).await;
+    let first = json!({"name": "support", "text": "You help {{ who }}."});
+    let made = call(&stage, Method::POST, "/api/prompts", first).await;
+    assert_eq!(
+        (made.status, &made.json()["version"], &made.json()["variables"]),
+        (StatusCode::CREATED, &json!(1), &json!(["who"]))
+    );
+    let second =
+        json!({"name": "support", "messages": [{"role": "system", "content": "Be kind to {{ who }}."}]});
+    call(&stage, Method::POST, "/api/prompts", second).await;
+    let pointed = call(
+        &stage,
+        Method::PUT,
+        "/api/prompts/support/labels/production",
+        json!({"version": 1}),
+    )
+    .await;
+    assert_eq!(pointed.json()["labels"], json!({"production": 1}));
+
+    let system = async |prompt: Value| {
+        let body = json!({"model": "p/m", "prompt": prompt, "messages": [{"role": "user", "content": "hi"}]});
+        let reply = stage.chat(body).await;
+        assert_eq!(reply.status, StatusCode::OK, "{}", reply.text());
+        let asked = provider.asked().pop().unwrap().json();
+        assert_eq!(asked.get("prompt"), None);
+        assert_eq!(asked["messages"][1], json!({"role": "user", "content": "hi"}));
+        asked["messages"][0]["content"].clone()
+    };
+    let variables = json!({"who": "Ada"});
+    assert_eq!(
+        system(json!({"name": "support", "variables": variables})).await,
+        "You help Ada."
+    );
+    assert_eq!(
+        system(json!({"name": "support", "version": 2, "variables": variables})).await,
+        "Be kind to Ada."
+    );
+    assert_eq!(
+        system(json!({"id": "support", "label": "latest", "variables": variables})).await,
+        "Be kind to Ada."
+    );
+
+    let body = json!({"model": "p/m", "prompt": {"name": "support"}, "messages": []});
+    let reply = stage.chat(body).await;
+    assert_eq!(reply.error(), (400, "invalid_prompt".into()));
+    assert!(reply.text().contains("the variables who are missing"));
+    let body = json!({"model": "p/m", "prompt": {"name": "nothing"}, "messages": []});
+    assert_eq!(stage.chat(body).await.error(), (400, "prompt_not_found".into()));
+}
+
+#[tokio::test]
+async fn prompts_are_listed_shown_and_removed_and_keys_may_not() {
+    let stage = Stage::start(World::new()).await;
+    call(
+        &stage,
+        Method::POST,
+        "/api/prompts",
+        json!({"name": "a", "text": "x", "purpose": "for tests"}),
+    )
+    .await;
+    let list = call(&stage, Method::GET, "/api/prompts", Value::Null)
+        .await
+        .json();
+    assert_eq!(
+        list["items"],
+        json!([{"name": "a", "description": "for tests", "latest": 1, "labels": {}}])
+    );
+    let shown = call(&stage, Method::GET, "/api/prompts/a", Value::Null)
+        .await
+        .json();
+    assert_eq!(
+        (&shown["versions"][0]["template"], &shown["versions"][0]["author"]),
+        (&json!({"text": "x"}), &json!("admin"))
+    );
+    let one = call(&stage, Method::GET, "/api/prompts/a/versions/latest", Value::Null).await;
+    assert_eq!((one.status, &one.json()["version"]), (StatusCode::OK, &json!(1)));
+    for (method, path, body, status) in [
+        (Method::GET, "/api/prompts/b", Value::Null, 404),
+        (Method::GET, "/api/prompts/a/versions/7", Value::Null, 404),
+        (Method::POST, "/api/prompts", json!({"name": "a"}), 400),
+        (
+            Method::POST,
+            "/api/prompts",
+            json!({"name": "a", "text": "{% include 'x' %}"}),
+            400,
+        ),
+        (Method::DELETE, "/api/prompts/a", Value::Null, 204),
+        (Method::GET, "/api/prompts/a", Value::Null, 404),
+    ] {
+        let reply = call(&stage, method.clone(), path, body).await;
+        assert_eq!(reply.status.as_u16(), status, "{method} {path}: {}", reply.text());
+    }
+    assert_eq!(stage.get("/api/prompts", KEY).await.status, StatusCode::FORBIDDEN);
+}
