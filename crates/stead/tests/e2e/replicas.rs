@@ -187,6 +187,28 @@ async fn a_change_reaches_gateways_and_embedded_models_are_said_to_be_elsewhere(
     .await;
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_hard_quota_is_spent_over_several_gateways_to_the_last_request_and_not_beyond() {
+    let site = Site::new().await;
+    let quota = "apiVersion: stead.dev/v1alpha1\nkind: Quota\nmetadata: {name: app}\n\
+                 spec: {subject: {kind: Key, name: app}, limits: [{per: month, requests: 30}]}\n";
+    site.control
+        .stead_reading(&["apply", "-f", "-"], quota)
+        .await
+        .ok();
+    let one = site.gateway(&site.token("eu-1").await).await;
+    let two = site.gateway(&site.token("eu-2").await).await;
+    let body = question("chat");
+    let asks = (0..60).map(|number| {
+        let gateway = if number % 2 == 0 { &one } else { &two };
+        gateway.ask(&site.key, "/v1/chat/completions", &body)
+    });
+    let answers = futures::future::join_all(asks).await;
+    let count = |wanted: u16| answers.iter().filter(|(status, _)| *status == wanted).count();
+    assert_eq!((count(200), count(429)), (30, 30), "{answers:?}");
+    assert_eq!(site.provider.served(), 30);
+}
+
 /// Method, path, body, and the status that a gateway's token gets.
 const TABLE: &[(&str, &str, &str, u16)] = &[
     ("GET", "/k8s/apis/stead.dev/v1alpha1/modelproviders", "", 200),
