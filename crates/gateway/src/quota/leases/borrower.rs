@@ -80,8 +80,9 @@ impl Borrower {
         if spare >= amount && amount > 0 {
             return Grown::Enough;
         }
-        let mut report = metered.limit.report(u64::MAX, now);
-        report.need = amount.saturating_sub(spare);
+        // What it has to spare goes back first, so that of two who ask each sees all that the other does not use.
+        let mut report = metered.limit.report(0, now);
+        report.need = amount;
         report.like = amount.saturating_mul(AHEAD);
         let asked = self.send(&mut turn, vec![(metered.clone(), report)]).await;
         match asked {

@@ -213,7 +213,7 @@ impl Desk {
         let mut changed = self.changed.subscribe();
         while grants
             .iter()
-            .any(|(key, grant)| grant.short && self.is_recalled(key))
+            .any(|(key, grant)| grant.short && self.is_recalled(key, &batch.holder))
         {
             if tokio::time::timeout_at(deadline, changed.changed())
                 .await
@@ -226,8 +226,12 @@ impl Desk {
         self.again(batch, found, grants);
     }
 
-    fn is_recalled(&self, key: &str) -> bool {
-        self.books().recalls.values().any(|keys| keys.contains(key))
+    /// Whether somebody else has yet to say what it can give back. What is wanted back of the asking holder is not
+    /// waited for: it gave everything back when it asked, and two who wait for each other would wait in vain.
+    fn is_recalled(&self, key: &str, holder: &str) -> bool {
+        let books = self.books();
+        let mut others = books.recalls.iter().filter(|(name, _)| *name != holder);
+        others.any(|(_, keys)| keys.contains(key))
     }
 
     fn again(&self, batch: &Batch, found: &[(Metered, Report)], grants: &mut [(String, Grant)]) {
