@@ -224,7 +224,7 @@ fn a_whole_answer_is_a_response_object() {
     );
     assert_eq!(
         written["usage"],
-        json!({"input_tokens": 5, "input_tokens_details": {"cached_tokens": 2}, "output_tokens": 7,
+        json!({"input_tokens": 5, "input_tokens_details": {"cached_tokens": 2, "cache_write_tokens": 0}, "output_tokens": 7,
             "output_tokens_details": {"reasoning_tokens": 3}, "total_tokens": 12})
     );
     assert_eq!(written["reasoning"], json!({"effort": "low", "summary": "auto"}));

@@ -210,7 +210,8 @@ fn usage(mut object: Object<'_>, tokens: &Usage) {
     object.count("input_tokens", tokens.input);
     object
         .object("input_tokens_details")
-        .count("cached_tokens", tokens.cached_input);
+        .count("cached_tokens", tokens.cached_input)
+        .count("cache_write_tokens", tokens.cache_write);
     object.count("output_tokens", tokens.output);
     object
         .object("output_tokens_details")
