@@ -42,6 +42,7 @@ pub(crate) const LABEL: &str = "stead.dev/guardrail";
     version = "v1alpha1",
     kind = "Guardrail",
     plural = "guardrails",
+    shortname = "guard",
     category = "stead",
     namespaced,
     status = "GuardrailStatus",

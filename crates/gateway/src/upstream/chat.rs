@@ -2,10 +2,11 @@
 
 use std::sync::Arc;
 
-use ::http::{HeaderName, HeaderValue, Response, Uri};
+use ::http::{HeaderName, HeaderValue, Response, StatusCode, Uri};
 use bytes::Bytes;
 use stead_dialects::chat::{ProviderDialect, Sent, Target as Wanted, View, Wire, holds_foreign_tokens};
-use stead_kernel::Body;
+use stead_dialects::{gemini, ollama};
+use stead_kernel::{Body, ports::TokenUsage};
 use tokio::time::Instant;
 
 use super::{
@@ -17,6 +18,7 @@ use crate::{
     api::surface::Form,
     dispatch::{Call, Failure},
     ledger::Ledger,
+    operation::Operation,
     snapshot::{HttpApi, Provider, Spoken, Target},
     stream::{ForwardedStream, ProviderEvents, Source, TranslatedStream},
     tally::{Tally, from_wire},
@@ -87,7 +89,8 @@ fn forwarded(call: &Call<'_>, target: &Target, wire: Wire) -> Sent {
             } else {
                 "generateContent"
             };
-            format!("models/{}:{method}", crate::snapshot::escaped(&target.model))
+            let wanted = wanted(target);
+            format!("{}:{method}", gemini::model_path(wanted))
         }
         Wire::OllamaGenerate => "generate".to_owned(),
         Wire::OpenAi | Wire::Mistral => "chat/completions".to_owned(),
@@ -105,19 +108,42 @@ fn forwarded(call: &Call<'_>, target: &Target, wire: Wire) -> Sent {
     }
 }
 
+/// For whom a request is written.
+fn wanted(target: &Target) -> Wanted<'_> {
+    Wanted {
+        model: &target.model,
+        default_max_tokens: DEFAULT_MAX_TOKENS,
+        flavor: target.provider.kind.as_str(),
+    }
+}
+
+/// The answer to a request by which a client of Ollama loads or unloads a model, which asks nobody.
+pub(super) fn loaded(call: &Call<'_>, ledger: &Ledger) -> Option<Answer> {
+    let wire = call.surface.wire;
+    if call.operation != Operation::Chat || !matches!(wire, Wire::Ollama | Wire::OllamaGenerate) {
+        return None;
+    }
+    let body = Bytes::from(ollama::loaded(&view(call).ok()?, wire)?);
+    let mut tally = Tally::new(ledger.keeps_output());
+    tally.usage = Some(TokenUsage::default());
+    tally.finished = true;
+    tally.whole(&body);
+    Some(Answer::Whole {
+        status: StatusCode::OK,
+        sort: JSON,
+        body,
+        tally,
+    })
+}
+
 fn translated(
     call: &Call<'_>,
     target: &Target,
     dialect: &'static dyn ProviderDialect,
 ) -> Result<Sent, Failure> {
     let request = call.request.request().map_err(Failure::inexpressible)?;
-    let wanted = Wanted {
-        model: &target.model,
-        default_max_tokens: DEFAULT_MAX_TOKENS,
-        flavor: target.provider.kind.as_str(),
-    };
     dialect
-        .request(request, wanted)
+        .request(request, wanted(target))
         .map_err(|error| Failure::inexpressible(&error))
 }
 

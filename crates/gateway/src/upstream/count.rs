@@ -4,7 +4,7 @@
 use ::http::{StatusCode, Uri};
 use serde_json::{Value, json};
 use stead_dialects::{
-    chat::{Content, Part, Request, Wire},
+    chat::{Content, Part, Request, Target as Wanted, Wire},
     gemini,
 };
 use stead_kernel::ports::TokenUsage;
@@ -16,7 +16,7 @@ use super::{
 use crate::{
     dispatch::{Call, Failure},
     ledger::Ledger,
-    snapshot::{HttpApi, Target, escaped},
+    snapshot::{HttpApi, Target},
     tally::Tally,
 };
 
@@ -40,10 +40,14 @@ pub(super) async fn ask(
     };
     let provider = &target.provider;
     let path = match client {
-        Wire::Gemini if provider.kind.as_str() == "vertex" => {
-            format!("publishers/google/models/{}:countTokens", escaped(&target.model))
+        Wire::Gemini => {
+            let wanted = Wanted {
+                model: &target.model,
+                default_max_tokens: 0,
+                flavor: provider.kind.as_str(),
+            };
+            format!("{}:countTokens", gemini::model_path(wanted))
         }
-        Wire::Gemini => format!("models/{}:countTokens", escaped(&target.model)),
         _ => call.operation.facts().path.to_owned(),
     };
     let uri = Uri::try_from(format!("{}/{path}", spoken.base))

@@ -3,6 +3,7 @@
 use ::http::Uri;
 use stead_dialects::{
     chat::{Sent, Target as Wanted, TranslateError, Wire},
+    cohere::embeddings as cohere,
     embeddings::{Answer as Vectors, Encoding, Request},
     gemini::embeddings as gemini,
     ollama::embeddings as ollama,
@@ -47,6 +48,10 @@ pub(super) async fn ask(
             notes: Vec::new(),
         },
         Wire::Gemini => gemini::provider_request(&request, wanted),
+        Wire::Cohere => {
+            let sent = cohere::request(&request, wanted);
+            sent.map_err(|error| Failure::inexpressible(&error))?
+        }
         _ => return Err(Failure::unsupported(provider, call.operation.describe())),
     };
     notes.extend(sent.notes);
@@ -61,6 +66,7 @@ pub(super) async fn ask(
     let body = collect(call, provider, response.into_body(), ANSWER_LIMIT).await?;
     let vectors = match wire {
         Wire::Gemini => gemini::provider_answer(&body),
+        Wire::Cohere => cohere::answer(&body),
         _ => Vectors::from_openai(&body),
     };
     let vectors = vectors.map_err(|error| Failure::garbage(provider, &error.message))?;

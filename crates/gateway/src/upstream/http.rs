@@ -7,6 +7,7 @@ use bytes::{Bytes, BytesMut};
 use http_body_util::BodyExt;
 use serde::Deserialize;
 use serde_json::value::RawValue;
+use stead_dialects::flavors;
 use stead_kernel::{
     Body,
     ports::{SendOptions, TokenUsage},
@@ -18,6 +19,7 @@ use crate::{
     dispatch::{Call, ERROR_LIMIT, Failure},
     ledger::Ledger,
     operation::{Makes, Operation},
+    provider::ProviderType,
     signin::Signer,
     snapshot::{HttpApi, Provider, Target},
     stream::OpenAiStream,
@@ -40,6 +42,7 @@ pub(super) async fn ask(
     let body = call
         .request
         .body_for(&target.model, target.provider.kind, call.operation);
+    let body = adapted(call, target, body, ledger)?;
     let response = send(call, target, Outgoing::plain(api, uri, body)).await?;
     if !response.status().is_success() {
         return Err(refusal(call, &target.provider, response).await);
@@ -56,6 +59,30 @@ pub(super) async fn ask(
         body,
         tally,
     })
+}
+
+/// The body without what this flavour of `OpenAI`'s dialect does not take. `OpenAI` itself takes all of it, and of a
+/// server that is not known more closely nothing can be said.
+fn adapted(call: &Call<'_>, target: &Target, body: Bytes, ledger: &mut Ledger) -> Result<Bytes, Failure> {
+    let kind = target.provider.kind;
+    let is_plain = matches!(
+        kind,
+        ProviderType::OpenAi | ProviderType::OpenAiCompatible | ProviderType::Ollama
+    );
+    let operation = match call.operation {
+        Operation::Chat => flavors::Operation::Chat,
+        Operation::Embeddings => flavors::Operation::Embeddings,
+        _ => return Ok(body),
+    };
+    let Some(flavor) = flavors::find(kind.as_str()).filter(|_| !is_plain) else {
+        return Ok(body);
+    };
+    let adapted = flavors::adapt(flavor, operation, &body);
+    let adapted = adapted.map_err(|error| Failure::inexpressible(&error))?;
+    if !adapted.notes.is_empty() {
+        ledger.warn(adapted.notes);
+    }
+    Ok(adapted.body)
 }
 
 /// Where an operation of `OpenAI`'s dialect is asked for.

@@ -7,6 +7,7 @@ mod embeddings;
 mod http;
 mod other;
 mod prime;
+mod rerank;
 
 use ::http::{HeaderValue, StatusCode};
 use bytes::Bytes;
@@ -48,6 +49,9 @@ const JSON: HeaderValue = HeaderValue::from_static("application/json");
 /// Asks a target. What an attempt sends is built here anew, so nothing of an earlier one can leak into it.
 pub(crate) async fn ask(call: &Call<'_>, target: &Target, ledger: &mut Ledger) -> Result<Answer, Failure> {
     let provider = &target.provider;
+    if let Some(answer) = chat::loaded(call, ledger) {
+        return Ok(answer);
+    }
     match &provider.api {
         Api::Broken(why) => Err(Failure::unusable(provider, why)),
         Api::Embedded(_) if call.operation == Operation::CountTokens => count::estimate(call, ledger),
@@ -59,6 +63,7 @@ pub(crate) async fn ask(call: &Call<'_>, target: &Target, ledger: &mut Ledger) -
         Api::Http(api) if call.operation == Operation::Embeddings => {
             embeddings::ask(call, target, api, ledger).await
         }
+        Api::Http(api) if call.operation == Operation::Rerank => rerank::ask(call, target, api, ledger).await,
         Api::Http(api) if speaks_openai(api) && call.operation == Operation::Completions => {
             http::ask(call, target, api, ledger).await
         }

@@ -236,3 +236,71 @@ async fn models_are_listed_in_every_dialect() {
         assert_eq!(stage.get(path, KEY).await.status, StatusCode::NOT_FOUND);
     }
 }
+
+#[tokio::test]
+async fn documents_are_ranked_in_each_providers_form() {
+    let body =
+        json!({"model": "p/m", "query": "q", "documents": ["a", "b"], "return_documents": true}).to_string();
+    let cases = [
+        (
+            "cohere",
+            "/v2/rerank",
+            json!({"id": "x", "results": [{"index": 1, "relevance_score": 0.9}, {"index": 0, "relevance_score": 0.1}]}),
+        ),
+        (
+            "tei",
+            "/rerank",
+            json!([{"index": 1, "score": 0.9}, {"index": 0, "score": 0.1}]),
+        ),
+    ];
+    for (kind, path, answer) in cases {
+        let provider = Provider::script([say(answer)]);
+        let base = if kind == "cohere" {
+            "https://p.test/v2"
+        } else {
+            "https://p.test/v1"
+        };
+        let stage = with(&provider, json!({"type": kind, "baseUrl": base})).await;
+        let reply = stage.post("/v1/rerank", &body).await;
+        let first = reply.json()["results"][0].clone();
+        assert_eq!(
+            (&first["index"], &first["document"]["text"]),
+            (&json!(1), &json!("b")),
+            "{kind}: {}",
+            reply.text()
+        );
+        assert_eq!(provider.asked()[0].path, path, "{kind}");
+    }
+    let stage = with(&Provider::script([Act::Hang]), json!({"type": "anthropic"})).await;
+    assert_eq!(
+        stage.post("/v1/rerank", &body).await.error(),
+        (501, "unsupported".into())
+    );
+}
+
+#[tokio::test]
+async fn what_a_flavour_of_openais_dialect_does_not_take_is_left_out_and_told() {
+    let answer = json!({"id": "c", "object": "chat.completion", "model": "m", "choices": [
+        {"index": 0, "message": {"role": "assistant", "content": "hi"}, "finish_reason": "stop"}]});
+    let provider = Provider::script([say(answer)]);
+    let stage = with(&provider, json!({"type": "groq"})).await;
+    let body =
+        json!({"model": "p/m", "messages": [{"role": "user", "content": "hi"}], "logit_bias": {"1": 5}});
+    let reply = stage.post("/v1/chat/completions", &body.to_string()).await;
+    assert_eq!(reply.status, StatusCode::OK, "{}", reply.text());
+    assert!(provider.asked()[0].json().get("logit_bias").is_none());
+    assert!(
+        reply.header("x-stead-warnings").contains("logit_bias"),
+        "{:?}",
+        reply.headers
+    );
+}
+
+#[tokio::test]
+async fn ollamas_clients_load_models_without_asking_anybody() {
+    let provider = Provider::script([Act::Hang]);
+    let stage = with(&provider, json!({})).await;
+    let reply = stage.post("/ollama/api/generate", r#"{"model":"p/m"}"#).await;
+    assert_eq!(reply.json()["done_reason"], "load");
+    assert!(provider.asked().is_empty());
+}
