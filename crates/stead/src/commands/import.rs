@@ -288,7 +288,7 @@ mod tests {
             print_manifests(&import.objects).unwrap()
         );
         assert!(
-            !printed.contains("secret-") && !printed.contains("sk-secret"),
+            !printed.contains("id-secret") && !printed.contains("sk-secret"),
             "{printed}"
         );
     }

@@ -56,7 +56,10 @@ async fn a_gateway_runs_from_files_and_takes_their_changes_unless_they_are_inval
         (ask(KEY, "renamed").await == 200).then_some(())
     })
     .await;
-    assert_eq!(ask(KEY, "chat").await, 404);
+    poll_until(SOON, "the old route to be gone", async || {
+        (ask(KEY, "chat").await == 404).then_some(())
+    })
+    .await;
 
     // A field that no route has: nothing of the change counts, and the log says it once.
     let broken = route("third").replace("spec: {", "spec: {strategie: Weighted, ");

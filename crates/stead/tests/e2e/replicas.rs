@@ -308,7 +308,9 @@ async fn a_gateways_token_is_good_for_what_it_needs_and_for_nothing_once_it_is_r
     let (ended, ()) = tokio::join!(tokio::time::timeout(SOON, watching), revoking);
     assert!(ended.is_ok(), "the watch goes on");
     for (method, path, body, _) in TABLE {
-        assert_eq!(ask(method, path, body).await, 401, "{method} {path}");
+        // Without the gateway's role there is nothing at the model APIs, for nobody.
+        let expected = if path.starts_with("/v1/") { 404 } else { 401 };
+        assert_eq!(ask(method, path, body).await, expected, "{method} {path}");
     }
     // What the gateway knows it still serves; that it is cut off, it says to whoever asks.
     assert_eq!(

@@ -261,7 +261,7 @@ pub(super) enum Content {
 pub(super) struct PackedRequest {
     pub(super) row: RequestRow,
     pub(super) trace: Trace,
-    pub(super) spans: Option<[u8; 16]>,
+    pub(super) spans: Option<Vec<u8>>,
     pub(super) attempts: Option<String>,
     pub(super) labels: Option<String>,
     /// The counts of usage that have no column.
@@ -418,26 +418,28 @@ pub(super) fn unpack_usage(text: &str) -> serde_json::Result<TokenUsage> {
     serde_json::from_str(text).map(|usage| rest_of(&usage))
 }
 
-/// A span and its parent as bytes; an id that is none counts as absent. A request that began its trace mostly has the
-/// trace's second half for its span, which needs no bytes.
-fn pack_spans(row: &RequestRow) -> Option<[u8; 16]> {
+/// A span and its parent as sixteen bytes; an id that is none counts as absent. A request that began its trace mostly
+/// has the trace's second half for its span, which is no bytes at all; nothing stands for no span.
+fn pack_spans(row: &RequestRow) -> Option<Vec<u8>> {
     if row.parent_span_id.is_empty() && !row.span_id.is_empty() && second_half(&row.trace_id) == row.span_id {
-        return None;
+        return Some(Vec::new());
     }
     let number = |text: &str| {
         let whole = text.len() == 16 && text.bytes().all(|byte| byte.is_ascii_hexdigit());
         u64::from_str_radix(text, 16).ok().filter(|_| whole).unwrap_or(0)
     };
     let both = (u128::from(number(&row.span_id)) << 64) | u128::from(number(&row.parent_span_id));
-    Some(both.to_be_bytes())
+    (both != 0).then(|| both.to_be_bytes().to_vec())
 }
 
 /// What [`pack`] made of a request's span and its parent.
-pub(super) fn unpack_spans(packed: Option<[u8; 16]>, trace: &str) -> (String, String) {
-    let Some(packed) = packed else {
-        return (second_half(trace).to_owned(), String::new());
+pub(super) fn unpack_spans(packed: Option<Vec<u8>>, trace: &str) -> (String, String) {
+    let bytes: [u8; 16] = match packed {
+        None => return (String::new(), String::new()),
+        Some(packed) if packed.is_empty() => return (second_half(trace).to_owned(), String::new()),
+        Some(packed) => packed.try_into().unwrap_or_default(),
     };
-    let both = u128::from_be_bytes(packed);
+    let both = u128::from_be_bytes(bytes);
     let text = |number: u128| match number & u128::from(u64::MAX) {
         0 => String::new(),
         id => format!("{id:016x}"),
@@ -520,6 +522,29 @@ pub(super) fn count(number: u64) -> Value {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn spans_come_back_as_they_were_and_those_that_follow_from_the_trace_take_no_bytes() {
+        let trace = "4bf92f3577b34da6a3ce929d0e0e4736";
+        for (trace, span, parent, length) in [
+            (trace, "a3ce929d0e0e4736", "", Some(0)),
+            (trace, "00f067aa0ba902b7", "", Some(16)),
+            (trace, "a3ce929d0e0e4736", "00f067aa0ba902b7", Some(16)),
+            (trace, "", "", None),
+            ("", "", "", None),
+            ("not-hex", "00f067aa0ba902b7", "", Some(16)),
+        ] {
+            let row = RequestRow {
+                trace_id: trace.into(),
+                span_id: span.into(),
+                parent_span_id: parent.into(),
+                ..RequestRow::default()
+            };
+            let packed = pack_spans(&row);
+            assert_eq!(packed.as_ref().map(Vec::len), length, "{span} {parent}");
+            assert_eq!(unpack_spans(packed, trace), (span.to_owned(), parent.to_owned()));
+        }
+    }
 
     #[test]
     fn ids_are_bytes_only_when_they_come_back_the_same() {

@@ -138,7 +138,8 @@ ALTER TABLE requests ADD COLUMN usage TEXT;
 DROP INDEX requests_trace;
 CREATE INDEX requests_trace ON requests (trace) WHERE trace <> 0;
 ",
-        // The request's span and its caller's, eight bytes each; zeros for none.
+        // The request's span and its caller's, eight bytes each, zeros for none; no bytes for a span that is the
+        // second half of the trace, with no caller's.
         "ALTER TABLE requests ADD COLUMN spans BLOB;",
     ],
 };
