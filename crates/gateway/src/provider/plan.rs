@@ -92,7 +92,6 @@ impl Endpoints {
         let best = (facts.wire, self.base.clone());
         match self.kind {
             ProviderType::Ollama => vec![best, (Wire::Ollama, format!("{}/api", self.origin()))],
-            ProviderType::OpenAi => vec![best, (Wire::Responses, self.base.clone())],
             _ => vec![best],
         }
     }
