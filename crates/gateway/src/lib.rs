@@ -138,16 +138,7 @@ async fn start(context: Context) -> Result<Running> {
             "the resource API has not answered everything yet; the gateway starts with what it knows"
         );
     }
-    let prompts = Arc::new(prompt::Book::new(
-        Arc::clone(&context.ports.records),
-        Arc::clone(&context.ports.clock),
-    ));
-    if let Err(error) = prompts.read().await {
-        tracing::warn!(
-            error = error.full_message(),
-            "the prompts cannot be read; none can be named until a restart"
-        );
-    }
+    let prompts = prompts(&context).await;
     let metrics = Arc::new(Metrics::default());
     let control = context.control.as_ref();
     let replica = control
@@ -195,6 +186,22 @@ async fn start(context: Context) -> Result<Running> {
             (!looked.is_ready()).then(|| "the gateway has not read its resources yet".to_owned())
         })],
     })
+}
+
+/// The prompts as they are kept.
+async fn prompts(context: &Context) -> Arc<prompt::Book> {
+    let ports = &context.ports;
+    let prompts = Arc::new(prompt::Book::new(
+        Arc::clone(&ports.records),
+        Arc::clone(&ports.clock),
+    ));
+    if let Err(error) = prompts.read().await {
+        tracing::warn!(
+            error = error.full_message(),
+            "the prompts cannot be read; none can be named until a restart"
+        );
+    }
+    prompts
 }
 
 /// The counters of this process, and what lends to others: the leader has the whole of every limit, looks after all

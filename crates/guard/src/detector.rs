@@ -20,8 +20,9 @@ pub enum Family {
 
 /// Looks for one sort of value.
 ///
-/// *Invariant:* whether a match begins at a byte follows from that byte's predecessor and the `longest` bytes (and one
+/// *Invariant:* whether a match begins at a byte follows from the four bytes before it and the `longest` bytes (and one
 /// letter) after it; a [`crate::Feed`] relies on it.
+#[derive(Clone, Copy)]
 pub struct Detector {
     /// As rules name it: `credit-card`.
     pub name: &'static str,

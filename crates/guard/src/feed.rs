@@ -6,8 +6,8 @@ use crate::{Scanner, matcher::View};
 
 /// Held text beyond this many bytes is not looked at again with every piece, but when it has grown by half.
 const EAGER: usize = 512;
-/// The most bytes of a letter, kept before what is looked at: whether a word begins there depends on it.
-const LETTER: usize = 4;
+/// Bytes that are kept before what is looked at: whether something begins there depends on them.
+const BEFORE: usize = 4;
 
 /// A part of a text that was looked at.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -35,7 +35,7 @@ pub struct Found<'a> {
 /// they are what [`Scanner::find_all`] finds in the whole.
 pub struct Feed {
     scanner: Arc<Scanner>,
-    /// The letter before what is held, and what is held.
+    /// A few letters before what is held, and what is held.
     buffer: String,
     /// Where in the buffer that which is held begins.
     at: usize,
@@ -83,9 +83,9 @@ impl Feed {
         self.forget();
     }
 
-    /// Drops what was given out, but for a letter.
+    /// Drops what was given out, but for the last letters.
     fn forget(&mut self) {
-        let kept = self.buffer.floor_char_boundary(self.at.saturating_sub(LETTER));
+        let kept = self.buffer.floor_char_boundary(self.at.saturating_sub(BEFORE));
         self.buffer.drain(..kept);
         self.origin += kept;
         self.at -= kept;

@@ -64,7 +64,7 @@ pub(super) struct Prepared {
 /// What is to be done with a request.
 pub(super) enum Ready {
     /// A provider is asked.
-    Ask(Prepared),
+    Ask(Box<Prepared>),
     /// There is an answer already.
     Answered(Box<Answered>, Option<Box<Controls>>),
 }
@@ -135,12 +135,12 @@ impl Job {
         self.admit(&mut request, &route).await?;
         self.ledger
             .reserve(&request.body, request.fields.max_tokens, &first)?;
-        Ok(Ready::Ask(Prepared {
+        Ok(Ready::Ask(Box::new(Prepared {
             request,
             route,
             targets,
             controls,
-        }))
+        })))
     }
 
     /// Asks until somebody answers.

@@ -95,8 +95,8 @@ pub(super) async fn serve(
 async fn answer(mut job: Job, body: Bytes, path: &PathModel) -> Response {
     let surface = job.surface;
     match job.prepare(body, path).await {
-        Ok(Ready::Ask(prepared)) if prepared.may_wait(surface) => waiting::answer(job, prepared).await,
-        Ok(Ready::Ask(prepared)) => job.run(prepared).await.respond(surface),
+        Ok(Ready::Ask(prepared)) if prepared.may_wait(surface) => waiting::answer(job, *prepared).await,
+        Ok(Ready::Ask(prepared)) => job.run(*prepared).await.respond(surface),
         Ok(Ready::Answered(answered, controls)) => job.answered(*answered, controls).await.respond(surface),
         Err(error) => Done::refused(error, job.ledger).respond(surface),
     }

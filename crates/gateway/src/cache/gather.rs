@@ -258,7 +258,9 @@ mod tests {
         let answer = gather.finish().unwrap();
         assert_eq!(answer.choices[0].parts.len(), 4);
         let mut again = Gather::default();
-        events(&answer).into_iter().for_each(|event| again.event(event));
+        for event in events(&answer) {
+            again.event(event);
+        }
         assert_eq!(again.finish().as_ref(), Some(&answer));
     }
 
@@ -266,7 +268,9 @@ mod tests {
     fn what_is_cut_empty_or_too_long_is_not_kept() {
         let finish = |events: Vec<Event>| {
             let mut gather = Gather::default();
-            events.into_iter().for_each(|event| gather.event(event));
+            for event in events {
+                gather.event(event);
+            }
             gather.finish()
         };
         let stop = |stop| Event::Stop { choice: 0, stop };

@@ -179,32 +179,30 @@ async fn meaning(asked: &Asked<'_>) -> Option<Meaning> {
     if question.len() > LONGEST_QUESTION {
         return None;
     }
-    let body = json!({"model": route, "input": question});
-    let vector = asked.errand.ask(Operation::Embeddings, &body, "cache");
-    let answer = match tokio::time::timeout(VECTOR_LIMIT, vector).await {
-        Ok(Ok(answer)) => answer,
-        Ok(Err(error)) => {
-            tracing::warn!(
-                route,
-                code = &*error.code,
-                "the cache got no vector; the request goes on without"
-            );
-            return None;
-        }
-        Err(_) => {
-            tracing::warn!(
-                route,
-                "the cache got no vector in time; the request goes on without"
-            );
-            return None;
-        }
-    };
+    let answer = vector(asked, route, &question).await?;
     let vectors: Vectors = serde_json::from_slice(&answer).ok()?;
     let vector = vectors.data.into_iter().next()?.embedding;
     Some(Meaning {
         context: identity::print(asked.operation, asked.wire, &rest),
         vector: normalised(vector)?,
     })
+}
+
+/// What the route that makes vectors answers to a question.
+async fn vector(asked: &Asked<'_>, route: &str, question: &str) -> Option<Bytes> {
+    let body = json!({"model": route, "input": question});
+    let vector = asked.errand.ask(Operation::Embeddings, &body, "cache");
+    let code = match tokio::time::timeout(VECTOR_LIMIT, vector).await {
+        Ok(Ok(answer)) => return Some(answer),
+        Ok(Err(error)) => error.code,
+        Err(_) => "timeout".into(),
+    };
+    tracing::warn!(
+        route,
+        code = &*code,
+        "the cache got no vector; the request goes on without"
+    );
+    None
 }
 
 #[derive(Deserialize)]
@@ -299,7 +297,9 @@ impl Keeping {
             self.gathered = None;
             return;
         }
-        events.into_iter().for_each(|event| gather.event(event));
+        for event in events {
+            gather.event(event);
+        }
     }
 
     fn complete(&mut self, tally: &Tally) {

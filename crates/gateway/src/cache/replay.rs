@@ -41,12 +41,11 @@ pub(crate) fn replay(
             tally: Tally::default(),
         }
     } else {
-        let (status, body) = match &kept.whole {
-            Some((status, body)) => (*status, body.clone()),
-            None => {
-                let body = client?.answer(kept.answer.as_ref()?, &view?);
-                (StatusCode::OK, Bytes::from(body))
-            }
+        let (status, body) = if let Some((status, body)) = &kept.whole {
+            (*status, body.clone())
+        } else {
+            let body = client?.answer(kept.answer.as_ref()?, &view?);
+            (StatusCode::OK, Bytes::from(body))
         };
         tally.whole(&body);
         Answer::Whole {

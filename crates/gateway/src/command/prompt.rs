@@ -3,7 +3,7 @@
 use clap::{Arg, ArgMatches};
 use futures::{FutureExt, future::BoxFuture};
 use http::Method;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 use stead_kernel::{
     Error, Result,
     command::{Column, Command, Session, View},
@@ -167,24 +167,26 @@ fn print_version(session: &Session, version: Value) -> Result<()> {
 }
 
 async fn put(arguments: &ArgMatches, session: &Session) -> Result<()> {
-    let mut body = json!({"name": required(arguments, "NAME")?});
-    match (
-        arguments.get_one::<String>("text"),
-        arguments.get_one::<String>("messages"),
-    ) {
-        (Some(text), _) => body["text"] = text.as_str().into(),
+    let mut body = Map::new();
+    body.insert("name".into(), required(arguments, "NAME")?.into());
+    let given = |name: &str| arguments.get_one::<String>(name).map(String::as_str);
+    match (given("text"), given("messages")) {
+        (Some(text), _) => body.insert("text".into(), text.into()),
         (None, Some(messages)) => {
-            body["messages"] = serde_json::from_str(messages)
+            let messages = serde_json::from_str(messages)
                 .map_err(|error| Error::invalid("--messages is no JSON").because(error))?;
+            body.insert("messages".into(), messages)
         }
-        (None, None) => return Err(Error::invalid("what does it say?").hint("give --text or --messages")),
-    }
-    if let Some(description) = arguments.get_one::<String>("description") {
-        body["description"] = description.as_str().into();
+        (None, None) => {
+            return Err(Error::invalid("what does it say?").hint("give --text or --messages"));
+        }
+    };
+    if let Some(description) = given("description") {
+        body.insert("description".into(), description.into());
     }
     let made = session
         .server
-        .json(Method::POST, &path(session, ""), Some(body))
+        .json(Method::POST, &path(session, ""), Some(Value::Object(body)))
         .await?;
     print_version(session, made)
 }
@@ -192,18 +194,13 @@ async fn put(arguments: &ArgMatches, session: &Session) -> Result<()> {
 async fn label(arguments: &ArgMatches, session: &Session) -> Result<()> {
     let (name, label) = (required(arguments, "NAME")?, required(arguments, "LABEL")?);
     let path = path(session, &format!("/{name}/labels/{label}"));
-    let done = match arguments.get_one::<u64>("version") {
-        Some(version) => {
-            session
-                .server
-                .json(Method::PUT, &path, Some(json!({"version": version})))
-                .await?;
-            format!("{label} of prompt {name} is version {version}")
-        }
-        None => {
-            session.server.json(Method::DELETE, &path, None).await?;
-            format!("prompt {name} has no label {label} any more")
-        }
+    let done = if let Some(version) = arguments.get_one::<u64>("version") {
+        let body = json!({"version": version});
+        session.server.json(Method::PUT, &path, Some(body)).await?;
+        format!("{label} of prompt {name} is version {version}")
+    } else {
+        session.server.json(Method::DELETE, &path, None).await?;
+        format!("prompt {name} has no label {label} any more")
     };
     session.terminal.note(&done);
     Ok(())

@@ -16,7 +16,7 @@ use crate::api::error::ApiError;
 /// The guardrails of a project.
 #[derive(Default)]
 pub(crate) struct Guards {
-    guards: Vec<Arc<Guard>>,
+    usable: Vec<Arc<Guard>>,
     /// Those whose rules cannot be compiled; nothing passes them.
     unusable: Vec<Arc<Guard>>,
     /// What was put together before, by the guardrails it is of.
@@ -25,9 +25,9 @@ pub(crate) struct Guards {
 
 impl Guards {
     /// Guardrails in order, each with whether it can be used.
-    pub(crate) fn new(guards: Vec<Arc<Guard>>, unusable: Vec<Arc<Guard>>) -> Self {
+    pub(crate) fn new(usable: Vec<Arc<Guard>>, unusable: Vec<Arc<Guard>>) -> Self {
         Self {
-            guards,
+            usable,
             unusable,
             known: Mutex::default(),
         }
@@ -54,7 +54,7 @@ impl Guards {
         }
         let matching =
             |(place, guard): (usize, &Arc<Guard>)| guard.is_for(model, route, key).then_some(place);
-        let places: Vec<usize> = self.guards.iter().enumerate().filter_map(matching).collect();
+        let places: Vec<usize> = self.usable.iter().enumerate().filter_map(matching).collect();
         if places.is_empty() {
             return Ok(None);
         }
@@ -64,7 +64,7 @@ impl Guards {
         }
         let guards: Vec<&Guard> = places
             .iter()
-            .filter_map(|place| Some(&**self.guards.get(*place)?))
+            .filter_map(|place| Some(&**self.usable.get(*place)?))
             .collect();
         let active =
             Arc::new(Active::of(&guards).map_err(|why| ApiError::unavailable("guardrail_unusable", why))?);
@@ -159,10 +159,12 @@ impl Active {
         let what = blocked.what;
         let mut message = format!("the {what} was blocked by guardrail `{name}`");
         if let Some(why) = &blocked.why {
-            message.push_str(&format!(": {why}"));
+            message.push_str(": ");
+            message.push_str(why);
         }
         if let Some(own) = rule.and_then(|rule| rule.message.as_deref()) {
-            message.push_str(&format!("; {own}"));
+            message.push_str("; ");
+            message.push_str(own);
         }
         ApiError::invalid("content_blocked", message)
     }

@@ -60,28 +60,18 @@ enum Verdict {
 async fn one(errand: &Errand, judge: &Judge, text: &str) -> Verdict {
     let (operation, body) = question(judge, text);
     let asked = errand.ask(operation, &body, "guardrail");
-    let answer = match tokio::time::timeout(judge.timeout, asked).await {
-        Ok(Ok(answer)) => answer,
-        Ok(Err(error)) => {
-            tracing::warn!(
-                route = &*judge.route,
-                code = &*error.code,
-                "a judge of a guardrail failed"
-            );
-            return Verdict::Unknown;
-        }
-        Err(_) => {
-            tracing::warn!(
-                route = &*judge.route,
-                "a judge of a guardrail did not answer in time"
-            );
-            return Verdict::Unknown;
-        }
+    let code = match tokio::time::timeout(judge.timeout, asked).await {
+        Ok(Ok(answer)) if operation == Operation::Moderations => return flagged(judge, &answer),
+        Ok(Ok(answer)) => return verdict(&answer),
+        Ok(Err(error)) => error.code,
+        Err(_) => "timeout".into(),
     };
-    match operation {
-        Operation::Moderations => flagged(judge, &answer),
-        _ => verdict(&answer),
-    }
+    tracing::warn!(
+        route = &*judge.route,
+        code = &*code,
+        "a judge of a guardrail did not answer"
+    );
+    Verdict::Unknown
 }
 
 fn question(judge: &Judge, text: &str) -> (Operation, Value) {
@@ -170,12 +160,12 @@ fn verdict(answer: &[u8]) -> Verdict {
         .and_then(|choice| choice.message.content);
     let text = text.unwrap_or_default();
     let words = text.split(|letter: char| !letter.is_ascii_alphabetic());
-    let verdicts = words.filter_map(|word| match word {
+    let mut verdicts = words.filter_map(|word| match word {
         "ALLOW" => Some(Verdict::Allow),
         "BLOCK" => Some(Verdict::Block),
         _ => None,
     });
-    verdicts.last().unwrap_or(Verdict::Unknown)
+    verdicts.next_back().unwrap_or(Verdict::Unknown)
 }
 
 #[cfg(test)]

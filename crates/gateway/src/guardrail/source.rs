@@ -63,7 +63,7 @@ fn dialects(wire: Wire) -> Result<(&'static dyn ClientDialect, Box<dyn Decoder>)
     let client = stead_dialects::client(wire);
     let provider = stead_dialects::provider(wire);
     client
-        .zip(provider.map(|dialect| dialect.stream()))
+        .zip(provider.map(stead_dialects::chat::ProviderDialect::stream))
         .ok_or_else(|| {
             ApiError::from(stead_kernel::Error::unsupported(
                 "guardrails cannot look at streams of this API; ask for a whole answer",
@@ -125,7 +125,7 @@ impl GuardedSource {
                 }
             }
         }
-        let bytes = self.write(passed, tally)?;
+        let bytes = self.write(&passed, tally)?;
         match blocked {
             Some(blocked) => Err(self.blocked(&blocked, tally)),
             None => Ok(bytes),
@@ -133,7 +133,7 @@ impl GuardedSource {
     }
 
     /// Writes what passes, or keeps it back.
-    fn write(&mut self, passed: Passed, tally: &mut Tally) -> Result<Vec<u8>, Failure> {
+    fn write(&mut self, passed: &Passed, tally: &mut Tally) -> Result<Vec<u8>, Failure> {
         let mut told = Tally {
             output: tally.output.take(),
             ..Tally::default()
@@ -199,7 +199,7 @@ impl GuardedSource {
             finished = finished.and_then(|()| filter.event(event, &mut passed));
         }
         let finished = finished.and_then(|()| filter.finish(&mut passed));
-        let bytes = self.write(passed, tally)?;
+        let bytes = self.write(&passed, tally)?;
         let said = match finished {
             Ok(said) => said,
             Err(blocked) => return Err(self.blocked(&blocked, tally)),

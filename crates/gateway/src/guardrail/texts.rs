@@ -102,20 +102,17 @@ const INSTRUCTIONS: &[&str] = &[
     "system_instruction",
 ];
 
-/// How deep documents within documents are looked at.
-const NESTED: u32 = 3;
-
 /// Visits every text of a body, in order.
 pub(crate) fn visit(body: &mut Value, visitor: &mut dyn FnMut(Text<'_>)) {
-    walk(body, Whose::User, NESTED, visitor);
+    walk(body, Whose::User, visitor);
 }
 
-fn walk(value: &mut Value, whose: Whose, depth: u32, visitor: &mut dyn FnMut(Text<'_>)) {
+fn walk(value: &mut Value, whose: Whose, visitor: &mut dyn FnMut(Text<'_>)) {
     match value {
-        Value::Object(members) => walk_members(members, whose, depth, visitor),
+        Value::Object(members) => walk_members(members, whose, visitor),
         Value::Array(elements) => {
             for element in elements {
-                walk(element, whose, depth, visitor);
+                walk(element, whose, visitor);
             }
         }
         Value::String(text) => visitor(Text { whose, text }),
@@ -126,7 +123,6 @@ fn walk(value: &mut Value, whose: Whose, depth: u32, visitor: &mut dyn FnMut(Tex
 fn walk_members(
     members: &mut Map<String, Value>,
     whose: Whose,
-    depth: u32,
     visitor: &mut dyn FnMut(Text<'_>),
 ) {
     let whose = match members.get("role").and_then(Value::as_str) {
@@ -149,39 +145,39 @@ fn walk_members(
         };
         match value {
             Value::String(text) if matches!(name, "arguments" | "partial_json") => {
-                walk_document(text, whose, depth, visitor);
+                walk_document(text, whose, visitor);
             }
             // What a tool gets and gives: names in it mean nothing to an API.
             Value::Object(_) if matches!(name, "arguments" | "input" | "args" | "response") => {
-                walk_all(value, whose, depth, visitor);
+                walk_all(value, whose, visitor);
             }
-            other => walk(other, whose, depth, visitor),
+            other => walk(other, whose, visitor),
         }
     }
 }
 
 /// A text that is a JSON document itself; one that is not is a text.
-fn walk_document(text: &mut String, whose: Whose, depth: u32, visitor: &mut dyn FnMut(Text<'_>)) {
-    let parsed = serde_json::from_str::<Value>(text).ok().filter(|_| depth > 0);
+fn walk_document(text: &mut String, whose: Whose, visitor: &mut dyn FnMut(Text<'_>)) {
+    let parsed = serde_json::from_str::<Value>(text).ok();
     let Some(mut document) = parsed.filter(|document| document.is_object() || document.is_array()) else {
         return visitor(Text { whose, text });
     };
     let before = document.clone();
-    walk_all(&mut document, whose, depth - 1, visitor);
+    walk_all(&mut document, whose, visitor);
     if document != before {
         *text = document.to_string();
     }
 }
 
 /// Every string of a document whose members' names mean nothing.
-fn walk_all(value: &mut Value, whose: Whose, depth: u32, visitor: &mut dyn FnMut(Text<'_>)) {
+fn walk_all(value: &mut Value, whose: Whose, visitor: &mut dyn FnMut(Text<'_>)) {
     match value {
         Value::Object(members) => members
             .iter_mut()
-            .for_each(|(_, value)| walk_all(value, whose, depth, visitor)),
+            .for_each(|(_, value)| walk_all(value, whose, visitor)),
         Value::Array(elements) => elements
             .iter_mut()
-            .for_each(|value| walk_all(value, whose, depth, visitor)),
+            .for_each(|value| walk_all(value, whose, visitor)),
         Value::String(text) => visitor(Text { whose, text }),
         Value::Null | Value::Bool(_) | Value::Number(_) => {}
     }

@@ -81,7 +81,7 @@ fn choice(named: &Named) -> Result<Choice, ApiError> {
     match (&named.version, &named.label) {
         (Some(_), Some(_)) => Err(refused("prompt: version or label, not both")),
         (None, Some(label)) => Ok(Choice::Label(label.clone())),
-        (None, None) | (Some(Value::Null), None) => Ok(Choice::Default),
+        (None | Some(Value::Null), None) => Ok(Choice::Default),
         (Some(Value::Number(number)), None) => number
             .as_u64()
             .map(Choice::Version)

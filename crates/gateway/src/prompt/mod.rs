@@ -49,6 +49,10 @@ pub(crate) struct Prompt {
 /// One version of a prompt, as it is stored and as `/api/prompts` shows it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
+#[expect(
+    clippy::struct_field_names,
+    reason = "the number of a version is its version to everybody"
+)]
 pub(crate) struct Version {
     /// The prompt.
     pub(crate) name: String,

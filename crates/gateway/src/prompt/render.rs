@@ -270,7 +270,7 @@ mod tests {
         Template::Text(text.to_owned())
     }
 
-    fn rendered(template: &str, variables: Value) -> Result<String, RenderError> {
+    fn rendered(template: &str, variables: &Value) -> Result<String, RenderError> {
         let variables = variables.as_object().unwrap();
         check(&text(template))?;
         render(&text(template), variables).map(|mut texts| texts.remove(0))
@@ -303,7 +303,7 @@ mod tests {
         ];
         for (template, variables, expected) in cases {
             assert_eq!(
-                rendered(template, variables).as_deref(),
+                rendered(template, &variables).as_deref(),
                 Ok(expected),
                 "{template}"
             );
@@ -312,12 +312,12 @@ mod tests {
 
     #[test]
     fn all_missing_variables_are_named_at_once() {
-        let error = rendered("{{ a }} {{ b }} {{ c }}", json!({"b": 1})).unwrap_err();
+        let error = rendered("{{ a }} {{ b }} {{ c }}", &json!({"b": 1})).unwrap_err();
         assert_eq!(error.to_string(), "the variables a, c are missing");
     }
 
     #[test]
-    fn a_template_reaches_nothing_and_does_not_grow() {
+    fn a_template_reaches_nothing() {
         for template in [
             "{% include '/etc/passwd' %}",
             "{% set a = b ~ b %}",
@@ -341,22 +341,26 @@ mod tests {
             "{{ a|indent(100000000) }}",
             "{{ a|replace('', a) }}",
         ] {
-            assert!(rendered(template, json!({"a": "x"})).is_err(), "{template}");
+            assert!(rendered(template, &json!({"a": "x"})).is_err(), "{template}");
         }
+    }
+
+    #[test]
+    fn a_template_does_not_grow_without_bound() {
         let list: Vec<u32> = (0..2_000).collect();
         let nested = "{% for a in l %}{% for b in l %}x{% endfor %}{% endfor %}";
         assert!(matches!(
-            rendered(nested, json!({"l": list})),
+            rendered(nested, &json!({"l": list})),
             Err(RenderError::TooLarge(_))
         ));
         let long = "{{ a }}".repeat(9_000);
         assert!(matches!(
-            rendered(&long, json!({"a": "x".repeat(1_000)})),
+            rendered(&long, &json!({"a": "x".repeat(1_000)})),
             Err(RenderError::TooLarge(_))
         ));
         let joined = format!("{{{{ a{} }}}}", "~a".repeat(1_000));
         assert!(matches!(
-            rendered(&joined, json!({"a": "x".repeat(1_000_000)})),
+            rendered(&joined, &json!({"a": "x".repeat(1_000_000)})),
             Err(RenderError::TooLarge(_))
         ));
         assert!(matches!(
@@ -365,7 +369,7 @@ mod tests {
         ));
         assert!(matches!(check(&text("{{ a")), Err(RenderError::Malformed(_))));
         assert!(matches!(
-            rendered("{{ a.b.c }}", json!({"a": {}})),
+            rendered("{{ a.b.c }}", &json!({"a": {}})),
             Err(RenderError::Failed(_))
         ));
     }

@@ -37,6 +37,9 @@ pub(crate) struct EmbeddedModel {
     pub(crate) file: ModelFile,
 }
 
+/// A guardrail, or what stands for one whose rules cannot be compiled.
+type Compiled = Result<Arc<Guard>, Arc<Guard>>;
+
 /// The objects that a catalogue is compiled from.
 #[derive(Default)]
 pub(crate) struct Sources {
@@ -49,7 +52,7 @@ pub(crate) struct Sources {
     no_engine: Option<String>,
     pub(crate) guardrails: BTreeMap<Id, Guardrail>,
     /// Guardrails that were compiled before, and of what.
-    guards: HashMap<Id, (GuardrailSpec, Result<Arc<Guard>, Arc<Guard>>)>,
+    guards: HashMap<Id, (GuardrailSpec, Compiled)>,
     counters: HashMap<Id, Arc<Counters>>,
     accounts: Accounts,
 }

@@ -323,7 +323,7 @@ async fn a_held_stream_is_not_taken_for_a_stalled_one() {
         .await;
     let mut body = streams("hi");
     body["model"] = "r".into();
-    let reply = tokio::time::timeout(Duration::from_secs(60), stage.chat(body))
+    let reply = tokio::time::timeout(Duration::from_mins(1), stage.chat(body))
         .await
         .unwrap();
     assert_eq!(text_of(&reply), "a".repeat(30));

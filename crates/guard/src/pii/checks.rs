@@ -209,6 +209,12 @@ pub(super) fn phone(text: &str, found: &Captures<'_>) -> Option<Extent> {
         letter.is_some_and(|letter| letter.is_alphanumeric() || "_-./".contains(letter))
     };
     let next = after(text, number.end());
+    let mut ahead = text.get(..number.start()).unwrap_or_default().chars().rev();
+    // A group of a longer number is no number of its own.
+    let grouped = matches!((ahead.next(), ahead.next()), (Some(' '), Some('0'..='9')));
+    if grouped && !written.starts_with(['+', '(']) {
+        return None;
+    }
     if glued(before(text, number.start())) || is_alphanumeric(next) || next == Some('-') {
         return None;
     }
