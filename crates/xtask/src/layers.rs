@@ -3,7 +3,7 @@
 use std::{collections::BTreeSet, fs, path::Path};
 
 /// Each crate, its layer, and the crates of the workspace it may use besides `kernel`.
-const CRATES: [(&str, u8, &[&str]); 20] = [
+const CRATES: [(&str, u8, &[&str]); 21] = [
     ("kernel", 0, &[]),
     ("resource", 1, &[]),
     ("dialects", 1, &[]),
@@ -14,7 +14,8 @@ const CRATES: [(&str, u8, &[&str]); 20] = [
     ("catalog", 1, &[]),
     ("metering", 1, &[]),
     ("guard", 1, &[]),
-    ("gateway", 2, &["dialects", "guard", "metering"]),
+    ("routing", 1, &[]),
+    ("gateway", 2, &["dialects", "guard", "metering", "routing"]),
     ("observe", 2, &[]),
     ("access", 2, &[]),
     ("secrets", 2, &[]),
