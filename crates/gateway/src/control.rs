@@ -21,6 +21,7 @@ use crate::{
     guardrail, key, provider,
     quota::{self, Desk, Meters},
     route,
+    snapshot::Handle,
 };
 
 /// Who writes the status, for server-side apply.
@@ -31,9 +32,9 @@ const CONCURRENCY: u16 = 8;
 const RETRY: Duration = Duration::from_secs(5);
 
 /// Starts all controllers.
-pub(crate) fn start(context: &Context, meters: Meters, desk: Arc<Desk>) {
+pub(crate) fn start(context: &Context, snapshot: &Handle, meters: Meters, desk: Arc<Desk>) {
     provider::controller::start(context);
-    route::controller::start(context);
+    route::controller::start(context, snapshot);
     key::controller::start(context);
     quota::controller::start(context, meters, desk);
     guardrail::controller::start(context);

@@ -4,6 +4,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
+use http::HeaderMap;
 use serde_json::Value;
 use stead_dialects::chat::{Head, Wire};
 use stead_kernel::ports::events::RequestRow;
@@ -11,7 +12,7 @@ use stead_kernel::ports::events::RequestRow;
 use crate::{
     Gateway,
     api::{error::ApiError, surface::Surface},
-    dispatch::Dispatch,
+    dispatch::{Dispatch, Question},
     ledger::Ledger,
     operation::Operation,
     quota::{self, Size},
@@ -36,6 +37,8 @@ pub(crate) struct Errand {
     pub(crate) key: Box<str>,
     pub(crate) team: Box<str>,
     pub(crate) trace: Trace,
+    /// None: it has no client.
+    pub(crate) headers: HeaderMap,
 }
 
 impl Errand {
@@ -79,8 +82,8 @@ impl Errand {
             row.route.push_str(&route.name);
         });
         let dispatch = self.dispatch(operation, &request);
-        let targets = dispatch.targets(&route);
-        let first = targets.first().cloned().or_else(|| dispatch.spare(&route));
+        let order = dispatch.order(&route);
+        let first = order.first(&route).cloned().or_else(|| dispatch.spare(&route));
         let first = first.ok_or_else(|| {
             ApiError::unavailable(
                 "no_target",
@@ -96,7 +99,7 @@ impl Errand {
         }
         ledger.reserve(&request.body, request.fields.max_tokens, &first)?;
         let dispatch = self.dispatch(operation, &request);
-        match dispatch.run(route, targets, ledger).await?.answer {
+        match dispatch.run(route, order, ledger).await?.answer {
             Answer::Whole { body, tally, .. } => Ok((body, tally)),
             Answer::Stream { .. } => Err(ApiError::upstream("a stream came that nobody asked for")),
         }
@@ -115,9 +118,14 @@ impl Errand {
         Dispatch {
             gateway: &self.gateway,
             snapshot: &self.snapshot,
-            asker: self.asker(),
-            surface: Surface::openai(operation),
-            request,
+            question: Question {
+                asker: self.asker(),
+                user: &self.user,
+                headers: &self.headers,
+                request,
+                surface: Surface::openai(operation),
+                prices: &*self.gateway.books.prices,
+            },
             trace: self.trace,
             passed: &[],
         }

@@ -1,5 +1,7 @@
 //! The record of one request: reserved before dispatch, settled exactly once, also when the client leaves.
 
+mod shadow;
+
 use std::sync::{Arc, OnceLock, atomic::Ordering};
 
 use bytes::Bytes;
@@ -12,6 +14,7 @@ use stead_kernel::{
     },
 };
 use stead_metering::Used;
+use stead_routing::Flight;
 use tokio::time::Instant;
 use uuid::Uuid;
 
@@ -60,6 +63,8 @@ pub(crate) struct Ledger {
     ticket: Option<Ticket>,
     provider: Option<Arc<Provider>>,
     attempt: Option<Instant>,
+    /// The target that is asked, which learns how that ends.
+    flight: Option<Flight>,
     /// What the request was reserved with, and what a row without usage is estimated by.
     reserved: TokenUsage,
     /// What an answer that does not say is taken to have used in other units than tokens.
@@ -103,6 +108,7 @@ impl Ledger {
             ticket: None,
             provider: None,
             attempt: None,
+            flight: None,
             reserved: TokenUsage::default(),
             units: TokenUsage::default(),
             produced: None,
@@ -264,7 +270,7 @@ impl Ledger {
     }
 
     /// A try begins; what an earlier one produced does not count for it.
-    pub(crate) fn begin_attempt(&mut self, target: &Target) {
+    pub(crate) fn begin_attempt(&mut self, target: &Target, flight: Flight) {
         self.warnings.clear();
         self.produced = None;
         self.row.first_token_us = None;
@@ -282,6 +288,12 @@ impl Ledger {
         self.leave_provider();
         target.provider.counters.in_flight.fetch_add(1, Ordering::Relaxed);
         self.provider = Some(Arc::clone(&target.provider));
+        self.flight = Some(flight);
+    }
+
+    /// The target that is asked, to tell it how that went.
+    pub(crate) fn flight(&mut self) -> Option<&mut Flight> {
+        self.flight.as_mut()
     }
 
     /// A try ended, well or not. Attempts of streams end with the stream.
@@ -393,6 +405,7 @@ impl Ledger {
     }
 
     fn leave_provider(&mut self) {
+        self.flight = None;
         if let Some(provider) = self.provider.take() {
             provider.counters.in_flight.fetch_sub(1, Ordering::Relaxed);
         }

@@ -15,6 +15,7 @@ mod dispatch;
 mod duration;
 mod errand;
 mod guardrail;
+mod health;
 mod import;
 mod journal;
 mod key;
@@ -30,6 +31,7 @@ mod signin;
 mod snapshot;
 mod stream;
 mod tally;
+mod target_metrics;
 mod trace;
 mod upstream;
 
@@ -131,8 +133,15 @@ async fn start(context: Context) -> Result<Running> {
         .await
         .map_err(|error| Error::internal("the journal could not be opened").because(error))??;
     journal::ship(&journal, Arc::clone(&context.ports.events), &context.tasks);
-    let (meters, lending) = share(&context, &journal);
+    let (meters, leads) = share(&context, &journal);
     let snapshot = snapshot::follow(&context, meters.clone());
+    let lending = match leads {
+        Some(desk) => {
+            control::start(&context, &snapshot, meters.clone(), Arc::clone(&desk));
+            leases::routes(desk)
+        }
+        None => axum::Router::new(),
+    };
     if !snapshot.ready(FIRST_LOOK).await {
         tracing::warn!(
             "the resource API has not answered everything yet; the gateway starts with what it knows"
@@ -140,21 +149,9 @@ async fn start(context: Context) -> Result<Running> {
     }
     let prompts = prompts(&context).await;
     let metrics = Arc::new(Metrics::default());
-    let control = context.control.as_ref();
-    let replica = control
-        .map(|control| control.replica.as_str())
-        .unwrap_or_default();
     let gateway = Arc::new(Gateway {
         snapshot: snapshot.clone(),
-        books: Arc::new(Books {
-            journal: journal.clone(),
-            clock: Arc::clone(&context.ports.clock),
-            prices: Arc::clone(&context.ports.prices),
-            capture: context.settings.capture,
-            metrics: Arc::clone(&metrics),
-            meters,
-            replica: replica.into(),
-        }),
+        books: Arc::new(books(&context, &journal, &metrics, meters)),
         replies: api::idempotency::Replies::default(),
         prompts: Arc::clone(&prompts),
         cache: Arc::default(),
@@ -164,6 +161,9 @@ async fn start(context: Context) -> Result<Running> {
         body_limit: context.settings.body_limit,
         started: context.ports.clock.now(),
     });
+    if context.roles.has(Role::Gateway) {
+        health::start(&context.tasks, Arc::clone(&gateway));
+    }
     let keys = authenticate::ApiKeys {
         snapshot: snapshot.clone(),
         clock: Arc::clone(&context.ports.clock),
@@ -180,7 +180,9 @@ async fn start(context: Context) -> Result<Running> {
         authenticators: vec![Arc::new(keys)],
         metrics: vec![Arc::new(move || {
             let now = snapshot.load();
-            metrics.render(now.providers(), now.keys.count(), journal.lag())
+            let mut text = metrics.render(now.providers(), now.keys.count(), journal.lag());
+            text.push_str(&target_metrics::render(&now));
+            text
         })],
         unready: vec![Arc::new(move || {
             (!looked.is_ready()).then(|| "the gateway has not read its resources yet".to_owned())
@@ -204,9 +206,26 @@ async fn prompts(context: &Context) -> Arc<prompt::Book> {
     prompts
 }
 
-/// The counters of this process, and what lends to others: the leader has the whole of every limit, looks after all
-/// objects and lends; another process borrows.
-fn share(context: &Context, journal: &Journal) -> (Meters, axum::Router) {
+/// What the records of requests are written with.
+fn books(context: &Context, journal: &Journal, metrics: &Arc<Metrics>, meters: Meters) -> Books {
+    let control = context.control.as_ref();
+    let replica = control
+        .map(|control| control.replica.as_str())
+        .unwrap_or_default();
+    Books {
+        journal: journal.clone(),
+        clock: Arc::clone(&context.ports.clock),
+        prices: Arc::clone(&context.ports.prices),
+        capture: context.settings.capture,
+        metrics: Arc::clone(metrics),
+        meters,
+        replica: replica.into(),
+    }
+}
+
+/// The counters of this process, and what lends to others where it leads: the leader has the whole of every limit,
+/// looks after all objects and lends; another process borrows.
+fn share(context: &Context, journal: &Journal) -> (Meters, Option<Arc<Desk>>) {
     let clock = &context.ports.clock;
     let prices = Arc::clone(&context.ports.prices);
     if let Some(leader) = &context.control {
@@ -216,7 +235,7 @@ fn share(context: &Context, journal: &Journal) -> (Meters, axum::Router) {
         let borrower = Borrower::new(leases, Arc::clone(clock), holder);
         borrower.start(&context.tasks);
         let meters = Meters::new(Arc::clone(clock), prices, Some(borrower));
-        return (meters, axum::Router::new());
+        return (meters, None);
     }
     let meters = Meters::new(Arc::clone(clock), prices, None);
     let records = Arc::clone(&context.ports.records);
@@ -229,6 +248,5 @@ fn share(context: &Context, journal: &Journal) -> (Meters, axum::Router) {
         replica: "".into(),
     };
     seeder.start(&context.tasks);
-    control::start(context, meters.clone(), Arc::clone(&desk));
-    (meters, leases::routes(desk))
+    (meters, Some(desk))
 }

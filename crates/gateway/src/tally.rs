@@ -23,6 +23,8 @@ pub(crate) struct Tally {
     pub(crate) finished: bool,
     /// Labels for the record.
     pub(crate) labels: BTreeMap<String, String>,
+    /// Whether a filter of the provider ended it; of a whole answer, only when the filter left nothing.
+    pub(crate) filtered: bool,
     /// The text put together, if somebody wants it.
     pub(crate) output: Option<Output>,
 }

@@ -2,6 +2,7 @@
 
 mod form;
 mod json;
+mod prompt;
 mod rewrite;
 
 use std::{borrow::Cow, ops::Range};
@@ -15,6 +16,7 @@ use crate::{
 };
 pub use form::{boundary, form_request, replace_form_model};
 use json::{Scanner, error};
+pub use prompt::prompt;
 
 pub(crate) use rewrite::{Change, list, object};
 

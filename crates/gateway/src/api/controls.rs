@@ -5,6 +5,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
+use http::HeaderMap;
 use serde_json::Value;
 use stead_dialects::chat::{Head, View, Wire};
 
@@ -114,6 +115,7 @@ impl Job {
             key: self.ledger.row().key.as_str().into(),
             team: self.ledger.row().team.as_str().into(),
             trace: self.trace,
+            headers: HeaderMap::new(),
         }
     }
 

@@ -12,12 +12,12 @@ use super::{caller::Caller, controls::Controls, error::ApiError, serve::PathMode
 use crate::{
     Gateway,
     cache::{self, CacheControl},
-    dispatch::{Answered, Dispatch},
+    dispatch::{Answered, Dispatch, Order, Question},
     ledger::{Ledger, clipped},
     operation::Operation,
     quota::{self, Size},
     scan::{self, Scanned},
-    snapshot::{Refusal, Route, Snapshot, Target},
+    snapshot::{Refusal, Route, Snapshot},
     stream::{Clocks, StreamBody},
     tally::Tally,
     trace::Trace,
@@ -50,6 +50,8 @@ pub(super) struct Job {
     pub(super) passed: Vec<(HeaderName, HeaderValue)>,
     /// What the client wants of the cache.
     pub(super) cache: CacheControl,
+    /// All of the client's headers, for those who choose by them.
+    pub(super) headers: HeaderMap,
     pub(super) ledger: Ledger,
 }
 
@@ -57,7 +59,7 @@ pub(super) struct Job {
 pub(super) struct Prepared {
     pub(super) request: Scanned,
     route: Arc<Route>,
-    targets: Vec<Target>,
+    order: Order,
     controls: Option<Box<Controls>>,
 }
 
@@ -110,8 +112,8 @@ impl Job {
         self.ledger.describe(|row| row.route.push_str(&route.name));
         let controls = self.controls(&mut request, &route).await?;
         let dispatch = self.dispatch(&request);
-        let targets = dispatch.targets(&route);
-        let first = targets.first().cloned().or_else(|| dispatch.spare(&route));
+        let order = dispatch.order(&route);
+        let first = order.first(&route).cloned().or_else(|| dispatch.spare(&route));
         let Some(first) = first else {
             let message = format!("route `{}` has no target that can answer you", route.name);
             return Err(ApiError::unavailable("no_target", message));
@@ -138,7 +140,7 @@ impl Job {
         Ok(Ready::Ask(Box::new(Prepared {
             request,
             route,
-            targets,
+            order,
             controls,
         })))
     }
@@ -153,18 +155,24 @@ impl Job {
             trace,
             passed,
             cache: _,
+            headers,
             mut ledger,
         } = self;
         let dispatch = Dispatch {
             gateway: &gateway,
             snapshot: &snapshot,
-            asker: caller.asker(),
-            surface,
-            request: &prepared.request,
+            question: Question {
+                asker: caller.asker(),
+                user: caller.user(),
+                headers: &headers,
+                request: &prepared.request,
+                surface,
+                prices: &*gateway.books.prices,
+            },
             trace,
             passed: &passed,
         };
-        let result = dispatch.run(prepared.route, prepared.targets, &mut ledger).await;
+        let result = dispatch.run(prepared.route, prepared.order, &mut ledger).await;
         Done::of(result, prepared.controls, ledger).await
     }
 
@@ -192,9 +200,14 @@ impl Job {
         Dispatch {
             gateway: &self.gateway,
             snapshot: &self.snapshot,
-            asker: self.caller.asker(),
-            surface: self.surface,
-            request,
+            question: Question {
+                asker: self.caller.asker(),
+                user: self.caller.user(),
+                headers: &self.headers,
+                request,
+                surface: self.surface,
+                prices: &*self.gateway.books.prices,
+            },
             trace: self.trace,
             passed: &self.passed,
         }

@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use axum::{extract::Request, response::Response};
 use bytes::Bytes;
-use http::{HeaderValue, StatusCode, request::Parts};
+use http::{HeaderMap, HeaderValue, StatusCode, request::Parts};
 use stead_kernel::{
     Body,
     http::{BodyError, read_body},
@@ -42,7 +42,7 @@ pub(super) async fn serve(
     path: PathModel,
     request: Request,
 ) -> Response {
-    let (parts, body) = request.into_parts();
+    let (mut parts, body) = request.into_parts();
     let snapshot = gateway.snapshot.load();
     let caller = match Caller::of(&parts, &snapshot) {
         Ok(caller) => caller,
@@ -59,6 +59,7 @@ pub(super) async fn serve(
         ledger,
         passed: surface.passed(&parts.headers),
         cache: CacheControl::of(&parts.headers),
+        headers: HeaderMap::new(),
         gateway: Arc::clone(gateway),
         snapshot,
         caller,
@@ -70,6 +71,7 @@ pub(super) async fn serve(
         Err(error) => return Done::refused(error, job.ledger).respond(surface),
     };
     if !parts.headers.contains_key(idempotency::HEADER) {
+        job.headers = parts.headers;
         return answer(job, body, &path).await;
     }
     let who = format!(
@@ -78,7 +80,9 @@ pub(super) async fn serve(
         job.caller.user(),
         job.ledger.row().key
     );
-    match gateway.replies.claim(&parts, &who, &body) {
+    let claim = gateway.replies.claim(&parts, &who, &body);
+    job.headers = std::mem::take(&mut parts.headers);
+    match claim {
         Ok(None) => answer(job, body, &path).await,
         Ok(Some(Claim::First(slot))) => {
             let outcome = job.ledger.outcome();

@@ -7,7 +7,10 @@ use http::{HeaderMap, StatusCode, header};
 use serde::Deserialize;
 use stead_dialects::chat::{ErrorBody, TranslateError};
 use stead_kernel::{Error, Reason, Timestamp};
+use stead_routing::Flight;
+use tokio::time::Instant;
 
+use super::class::{CONTENT_FILTER, CONTEXT_LENGTH, Class, QUOTA};
 use crate::{api::error::ApiError, snapshot::Provider};
 
 /// The most of a provider's error that is read, in bytes.
@@ -23,6 +26,17 @@ pub(crate) struct Failure {
     pub(crate) status: u16,
 }
 
+/// What a failure says of the target.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Blame {
+    /// It failed.
+    Target,
+    /// It works, and answered that the request is at fault.
+    Request,
+    /// Nothing: it was not asked.
+    Nobody,
+}
+
 /// Whether another try makes sense.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Retry {
@@ -35,6 +49,35 @@ pub(crate) enum Retry {
 }
 
 impl Failure {
+    /// What sort of failure it is.
+    pub(crate) fn class(&self) -> Class {
+        match (Class::of_code(&self.error.code), self.retry) {
+            (Some(class), _) => class,
+            (None, Retry::Never) => Class::Request,
+            // What one target cannot be asked another one may be able to do.
+            (None, Retry::Again | Retry::Elsewhere) => Class::Error,
+        }
+    }
+
+    /// What it says of the target.
+    pub(crate) fn blame(&self) -> Blame {
+        match (self.class(), self.retry) {
+            (Class::ContextLength | Class::ContentFilter | Class::Request, _) => Blame::Request,
+            (Class::Error | Class::RateLimit, Retry::Elsewhere) if self.status == 0 => Blame::Nobody,
+            (Class::Error | Class::RateLimit, _) => Blame::Target,
+        }
+    }
+
+    /// Tells the target how asking it ended.
+    pub(crate) fn tell(&self, flight: Option<&mut Flight>) {
+        let Some(flight) = flight else { return };
+        match self.blame() {
+            Blame::Target => flight.failed(self.error.retry_after, Instant::now().into_std()),
+            Blame::Request => flight.succeeded(),
+            Blame::Nobody => {}
+        }
+    }
+
     /// No answer in time.
     pub(crate) fn timeout(provider: &Provider, what: &str, limit: Duration) -> Self {
         let seconds = limit.as_secs_f64();
@@ -166,7 +209,14 @@ impl Failure {
         let words = words(body).map(|words| redact(words, provider));
         let said = words.as_deref().unwrap_or("it gave no reason");
         let name = &provider.name;
-        let wait = retry_after(headers, now);
+        let wait = retry_after(headers, now).or_else(|| stead_dialects::gemini::retry_delay(body));
+        if let Some((error, retry)) = meant(provider, status, said, body) {
+            return Self {
+                error: error.retry_after(wait),
+                retry,
+                status: status.as_u16(),
+            };
+        }
         let (error, retry) = match status.as_u16() {
             401 | 403 => (
                 ApiError::upstream(format!(
@@ -181,6 +231,10 @@ impl Failure {
             ),
             404 => (
                 passed_on(provider, status, "model_not_found", said, body),
+                Retry::Elsewhere,
+            ),
+            413 => (
+                passed_on(provider, status, "request_too_large", said, body),
                 Retry::Elsewhere,
             ),
             408 | 425 => (
@@ -215,12 +269,35 @@ impl Failure {
 
     /// An error that a dialect read out of an answer that began well.
     pub(crate) fn of_body(provider: &Provider, error: &ErrorBody) -> Self {
+        let class = match Class::of_kind(error.kind) {
+            // Inside a stream a provider's own mistakes are not told apart well.
+            Class::Error | Class::Request => Class::of_words(&error.message),
+            class @ (Class::RateLimit | Class::ContextLength | Class::ContentFilter) => Some(class),
+        };
         let said = redact(error.message.clone(), provider);
+        Self::of_class(provider, class, &said)
+    }
+
+    /// An error inside an answer, with the status that it would have had.
+    fn of_class(provider: &Provider, class: Option<Class>, said: &str) -> Self {
+        let message = format!("provider `{}` failed: {said}", provider.name);
+        let (error, retry) = match class {
+            Some(Class::ContextLength) => (ApiError::invalid(CONTEXT_LENGTH, message), Retry::Elsewhere),
+            Some(Class::ContentFilter) => (ApiError::invalid(CONTENT_FILTER, message), Retry::Elsewhere),
+            Some(Class::RateLimit) => (ApiError::rate_limited(message), Retry::Again),
+            Some(Class::Error | Class::Request) | None => (ApiError::upstream(message), Retry::Again),
+        };
         Self {
-            error: ApiError::upstream(format!("provider `{}` failed: {said}", provider.name)),
-            retry: Retry::Again,
+            error,
+            retry,
             status: 0,
         }
+    }
+
+    /// An answer of which the provider's filter left nothing.
+    pub(crate) fn filtered(provider: &Provider) -> Self {
+        let said = "its filter left nothing of the answer";
+        Self::of_class(provider, Some(Class::ContentFilter), said)
     }
 
     /// A request that the provider's dialect cannot say.
@@ -236,12 +313,37 @@ impl Failure {
     pub(crate) fn of_event(provider: &Provider, payload: &[u8]) -> Self {
         let said = words(payload).unwrap_or_else(|| "it gave no reason".into());
         let said = redact(said, provider);
-        Self {
-            error: ApiError::upstream(format!("provider `{}` failed: {said}", provider.name)),
-            retry: Retry::Again,
-            status: 0,
-        }
+        Self::of_class(provider, Class::of_body(payload), &said)
     }
+}
+
+/// What the body of a failure says that its status does not.
+fn meant(provider: &Provider, status: StatusCode, said: &str, body: &Bytes) -> Option<(ApiError, Retry)> {
+    let name = &provider.name;
+    let error = match (status.as_u16(), Class::of_body(body)?) {
+        (400 | 413 | 422, Class::ContextLength) => passed_on(provider, status, CONTEXT_LENGTH, said, body),
+        (400 | 403 | 422, Class::ContentFilter) => passed_on(provider, status, CONTENT_FILTER, said, body),
+        // Groq answers so when a minute's tokens would not do.
+        (413, Class::RateLimit) => ApiError::rate_limited(format!(
+            "provider `{name}` has no room for so many tokens: {said}"
+        )),
+        (429, Class::RateLimit) if is_used_up(body) => {
+            let mut error = ApiError::rate_limited(format!("provider `{name}` has no quota left: {said}"));
+            error.code = QUOTA.into();
+            error
+        }
+        _ => return None,
+    };
+    Some((error, Retry::Elsewhere))
+}
+
+/// Whether it is an account that is used up, which no wait helps: `insufficient_quota` of `OpenAI`
+/// (<https://platform.openai.com/docs/guides/error-codes>).
+fn is_used_up(body: &[u8]) -> bool {
+    serde_json::from_slice::<serde_json::Value>(body).is_ok_and(|body| {
+        let mut places = ["/error/code", "/error/type"].iter();
+        places.any(|place| body.pointer(place).and_then(serde_json::Value::as_str) == Some(QUOTA))
+    })
 }
 
 /// An error about the request itself: the provider's own words, in its own shape when that is `OpenAI`'s.
@@ -324,75 +426,5 @@ fn retry_after(headers: &HeaderMap, now: Timestamp) -> Option<Duration> {
 }
 
 #[cfg(test)]
-mod tests {
-    use http::HeaderValue;
-
-    use super::*;
-    use crate::snapshot::testing;
-
-    #[test]
-    fn each_status_has_an_answer_and_a_policy() {
-        let provider = testing::provider("openai", Some("sk-secret"));
-        let again = Retry::Again;
-        let cases = [
-            (400, 400, Retry::Never),
-            (401, 502, Retry::Elsewhere),
-            (403, 502, Retry::Elsewhere),
-            (404, 404, Retry::Elsewhere),
-            (413, 413, Retry::Never),
-            (422, 422, Retry::Never),
-            (429, 429, again),
-            (500, 502, again),
-            (503, 502, again),
-            (504, 504, again),
-            (529, 502, again),
-        ];
-        for (given, told, retry) in cases {
-            let body = Bytes::from_static(br#"{"error":{"message":"bad sk-secret"}}"#);
-            let status = StatusCode::from_u16(given).unwrap();
-            let failure =
-                Failure::of_answer(&provider, status, &HeaderMap::new(), &body, Timestamp::UNIX_EPOCH);
-            assert_eq!(
-                (failure.error.status.as_u16(), failure.retry),
-                (told, retry),
-                "{given}"
-            );
-            let text = String::from_utf8_lossy(&failure.error.body()).into_owned();
-            assert!(!text.contains("sk-secret"), "{text}");
-            assert!(!failure.error.message.contains("sk-secret"));
-            assert!(
-                failure.error.message.contains("`openai`"),
-                "{}",
-                failure.error.message
-            );
-        }
-    }
-
-    #[test]
-    fn a_wait_is_read_in_every_form() {
-        let now = "2026-11-21T10:00:00Z".parse::<Timestamp>().unwrap();
-        let cases = [
-            ("retry-after", "7", Some(7_000)),
-            ("retry-after", "0.5", Some(500)),
-            ("retry-after-ms", "1200", Some(1_200)),
-            ("retry-after", "Sat, 21 Nov 2026 10:00:30 GMT", Some(30_000)),
-            ("retry-after", "Sat, 21 Nov 2026 09:00:00 GMT", Some(0)),
-            ("retry-after", "soon", None),
-            ("retry-after", "-1", None),
-        ];
-        for (name, value, expected) in cases {
-            let mut headers = HeaderMap::new();
-            headers.insert(name, HeaderValue::from_static(value));
-            let found = retry_after(&headers, now).map(|wait| wait.as_millis());
-            assert_eq!(found, expected, "{name}: {value}");
-        }
-    }
-
-    #[test]
-    fn an_error_page_is_not_repeated() {
-        assert_eq!(words(b"<html>oops</html>"), None);
-        assert_eq!(words(b"  too   busy\n"), Some("too busy".into()));
-        assert_eq!(words(br#"{"detail":"no"}"#), Some("no".into()));
-        assert_eq!(words(b"{}"), None);
-    }
-}
+#[path = "failure_tests.rs"]
+mod tests;

@@ -1,31 +1,35 @@
 //! From a route to an answer: which target is asked when, and what happens when it fails.
 
+mod class;
 mod failure;
+mod hedge;
 mod order;
+mod question;
+mod queue;
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
 use http::{HeaderName, HeaderValue};
-use rand::RngExt;
+use stead_routing::{Answering, Flight};
 use tokio::time::Instant;
 use uuid::Uuid;
 
-pub(crate) use failure::{ERROR_LIMIT, Failure, Retry};
+pub(crate) use failure::{Blame, ERROR_LIMIT, Failure, Retry};
+pub(crate) use order::Order;
+pub(crate) use question::Question;
+use queue::Queue;
 
 use crate::{
     Gateway,
     api::{error::ApiError, surface::Surface},
     ledger::Ledger,
     operation::Operation,
-    route::plan::Limits,
+    route::{plan::Limits, policy::FallbackOn},
     scan::Scanned,
-    snapshot::{Asker, Route, Snapshot, Target},
+    snapshot::{Project, Route, Snapshot, Target},
     trace::Trace,
     upstream::{self, Answer},
 };
-
-/// The longest pause before a target is asked again; a provider that wants more is not waited for.
-const PAUSE_LIMIT: Duration = Duration::from_secs(30);
 
 /// A request as every attempt sees it. It holds nothing that an attempt could change.
 pub(crate) struct Call<'a> {
@@ -44,6 +48,8 @@ pub(crate) struct Call<'a> {
     /// When it has to be over.
     pub(crate) deadline: Instant,
     pub(crate) limits: Limits,
+    /// Whether an answer of which a filter left nothing counts as a failure, because there is a fallback for it.
+    pub(crate) filter_fails: bool,
 }
 
 /// An answer, and who gave it.
@@ -58,10 +64,7 @@ pub(crate) struct Answered {
 pub(crate) struct Dispatch<'a> {
     pub(crate) gateway: &'a Gateway,
     pub(crate) snapshot: &'a Snapshot,
-    pub(crate) asker: Asker<'a>,
-    /// By which API it came.
-    pub(crate) surface: Surface,
-    pub(crate) request: &'a Scanned,
+    pub(crate) question: Question<'a>,
     pub(crate) trace: Trace,
     /// What of the client's own headers goes to a provider of the same dialect.
     pub(crate) passed: &'a [(HeaderName, HeaderValue)],
@@ -69,42 +72,51 @@ pub(crate) struct Dispatch<'a> {
 
 impl Dispatch<'_> {
     /// The targets of a route in the order in which they are asked.
-    pub(crate) fn targets(&self, route: &Route) -> Vec<Target> {
-        order::order(route, self.asker.admin, &mut rand::rng())
+    pub(crate) fn order(&self, route: &Route) -> Order {
+        order::order(route, &self.question, &mut rand::rng())
     }
 
     /// The first target of the route's fallbacks.
     pub(crate) fn spare(&self, route: &Route) -> Option<Target> {
-        let routes = &self.snapshot.project(self.asker.project).routes;
-        let mut fallbacks = route.fallbacks.iter().filter_map(|name| routes.get(name));
-        fallbacks.find_map(|route| self.targets(route).into_iter().next())
+        let routes = &self.project().routes;
+        let mut fallbacks = route.fallbacks.iter();
+        fallbacks.find_map(|fallback| {
+            let route = routes.get(fallback.route.as_str())?;
+            self.order(route).first(route).cloned()
+        })
     }
 
-    /// Asks the targets of the route, then those of its fallbacks, until one answers.
+    fn project(&self) -> &Project {
+        self.snapshot.project(self.question.asker.project)
+    }
+
+    /// Asks the targets of the route, then those of the fallbacks that are meant for such failures, until one answers.
     pub(crate) async fn run(
         &self,
         first: Arc<Route>,
-        targets: Vec<Target>,
+        order: Order,
         ledger: &mut Ledger,
     ) -> Result<Answered, ApiError> {
         let deadline = ledger.started() + first.limits.total;
-        let project = self.snapshot.project(self.asker.project);
-        let mut failure = match self.ask_route(&first, targets, deadline, ledger).await {
+        let mut failure = match self.ask_route(&first, &order, deadline, ledger).await {
             Ok(answered) => return Ok(answered),
             Err(failure) => failure,
         };
-        for name in &first.fallbacks {
-            if failure.retry == Retry::Never || Instant::now() >= deadline {
+        for fallback in &first.fallbacks {
+            if Instant::now() >= deadline {
                 break;
             }
-            let Some(route) = project.routes.get(name) else {
+            let class = failure.class();
+            let meant = fallback.on.iter().any(|on| class.is(*on));
+            let route = self.project().routes.get(fallback.route.as_str());
+            let Some(route) = route.filter(|_| meant) else {
                 continue;
             };
-            let targets = self.targets(route);
-            if targets.is_empty() {
+            let order = self.order(route);
+            if order.is_empty() {
                 continue;
             }
-            match self.ask_route(route, targets, deadline, ledger).await {
+            match self.ask_route(route, &order, deadline, ledger).await {
                 Ok(answered) => return Ok(answered),
                 Err(later) => failure = later,
             }
@@ -116,80 +128,77 @@ impl Dispatch<'_> {
     async fn ask_route(
         &self,
         route: &Arc<Route>,
-        mut targets: Vec<Target>,
+        order: &Order,
         deadline: Instant,
         ledger: &mut Ledger,
     ) -> Result<Answered, Failure> {
+        let mut fallbacks = route.fallbacks.iter();
         let call = Call {
             gateway: self.gateway,
             id: ledger.uuid(),
-            project: self.asker.project,
-            operation: self.surface.operation,
-            surface: self.surface,
-            request: self.request,
+            project: self.question.asker.project,
+            operation: self.question.surface.operation,
+            surface: self.question.surface,
+            request: self.question.request,
             trace: self.trace,
             passed: self.passed,
             deadline,
             limits: route.limits,
+            filter_fails: fallbacks.any(|fallback| fallback.on.contains(&FallbackOn::ContentFilter)),
         };
-        // A target waits here until it is asked again, with the pause it asked for.
-        let mut next = 0;
-        let mut round = 0;
-        let mut asked_wait = Duration::ZERO;
+        if let (Some(hedge), Answering::Streamed) = (&route.hedge, self.question.answering()) {
+            route.memory.hedges.earn(hedge.percent);
+        }
+        let mut queue = Queue::new(route, order);
         let mut last = None;
         for _ in 0..route.attempts {
-            if targets.is_empty() {
-                break;
-            }
-            if next >= targets.len() {
-                next = 0;
-                round += 1;
-                if !self.pause(route.backoff, round, asked_wait, deadline).await {
-                    break;
-                }
-                asked_wait = Duration::ZERO;
-            }
-            let Some(target) = targets.get(next).cloned() else {
+            let Some(turn) = queue.turn(deadline).await else {
                 break;
             };
-            let failure = match self.ask(&call, &target, ledger).await {
-                Ok(answer) => {
-                    let route = Arc::clone(route);
-                    return Ok(Answered {
-                        answer,
-                        target,
-                        route,
-                        deadline,
-                    });
-                }
+            let (place, result) = self.attempt(&call, &mut queue, turn, ledger).await;
+            let failure = match result {
+                Ok(answer) => return answered(answer, route, place, deadline),
                 Err(failure) => failure,
             };
-            match failure.retry {
-                Retry::Never => return Err(failure),
-                Retry::Elsewhere => drop(targets.remove(next)),
-                Retry::Again => {
-                    asked_wait = asked_wait.max(failure.error.retry_after.unwrap_or_default());
-                    next += 1;
-                }
-            }
+            let again = queue.failed(place, &failure);
             last = Some(failure);
-            if Instant::now() >= deadline {
+            if !again || Instant::now() >= deadline {
                 break;
             }
         }
-        Err(last.unwrap_or_else(|| Failure {
-            error: ApiError::unavailable(
-                "no_target",
-                format!("route `{}` has no target that can answer", route.name),
-            ),
-            retry: Retry::Elsewhere,
-            status: 0,
-        }))
+        Err(last.unwrap_or_else(|| queue.refusal()))
     }
 
-    async fn ask(&self, call: &Call<'_>, target: &Target, ledger: &mut Ledger) -> Result<Answer, Failure> {
-        ledger.begin_attempt(target);
-        let left = call.deadline.saturating_duration_since(Instant::now());
+    /// Asks one target, or two where the route hedges.
+    async fn attempt(
+        &self,
+        call: &Call<'_>,
+        queue: &mut Queue<'_>,
+        turn: (usize, Flight),
+        ledger: &mut Ledger,
+    ) -> hedge::Ended {
+        let route = queue.route;
+        let (place, flight) = turn;
+        let Some(target) = route.targets.get(place) else {
+            return (place, Err(queue.refusal()));
+        };
+        match self.patience(route, target) {
+            Some(patience) => self.race(call, queue, (place, flight), patience, ledger).await,
+            None => (place, self.ask(call, target, flight, ledger).await),
+        }
+    }
+
+    /// Asks one target, and tells it how that went.
+    async fn ask(
+        &self,
+        call: &Call<'_>,
+        target: &Target,
+        flight: Flight,
+        ledger: &mut Ledger,
+    ) -> Result<Answer, Failure> {
+        let began = Instant::now();
+        ledger.begin_attempt(target, flight);
+        let left = call.deadline.saturating_duration_since(began);
         let asked = tokio::time::timeout(left, upstream::ask(call, target, ledger)).await;
         let answer = asked.unwrap_or_else(|_| {
             Err(Failure::timeout(
@@ -198,29 +207,49 @@ impl Dispatch<'_> {
                 call.limits.total,
             ))
         });
-        match answer {
+        let answer = answer.and_then(|answer| {
+            if call.filter_fails && answer.is_filtered() {
+                return Err(Failure::filtered(&target.provider));
+            }
+            Ok(answer)
+        });
+        match &answer {
             Ok(answer) => {
-                if let Answer::Whole { status, .. } = &answer {
+                if let Some(flight) = ledger.flight() {
+                    let now = Instant::now();
+                    flight.came(self.question.answering(), now - began, now.into_std());
+                    flight.succeeded();
+                }
+                if let Answer::Whole { status, .. } = answer {
                     ledger.end_attempt(None, status.as_u16());
                 }
-                Ok(answer)
             }
             Err(failure) => {
-                ledger.end_attempt(Some(&failure), 0);
-                Err(failure)
+                failure.tell(ledger.flight());
+                ledger.end_attempt(Some(failure), 0);
             }
         }
+        answer
     }
+}
 
-    /// Waits before all targets are asked again; `false` when that would take too long.
-    async fn pause(&self, backoff: Duration, round: u32, asked: Duration, deadline: Instant) -> bool {
-        let doubled = backoff.saturating_mul(1 << round.saturating_sub(1).min(16));
-        let jitter = rand::rng().random_range(0.5..1.0);
-        let wait = doubled.min(PAUSE_LIMIT).mul_f64(jitter).max(asked);
-        if wait > PAUSE_LIMIT || Instant::now() + wait >= deadline {
-            return false;
-        }
-        tokio::time::sleep(wait).await;
-        true
-    }
+/// An answer with who gave it.
+fn answered(
+    answer: Answer,
+    route: &Arc<Route>,
+    place: usize,
+    deadline: Instant,
+) -> Result<Answered, Failure> {
+    let target = route.targets.get(place).cloned();
+    let target = target.ok_or_else(|| Failure {
+        error: stead_kernel::Error::internal("a target answered that no route has").into(),
+        retry: Retry::Never,
+        status: 0,
+    })?;
+    Ok(Answered {
+        answer,
+        target,
+        route: Arc::clone(route),
+        deadline,
+    })
 }

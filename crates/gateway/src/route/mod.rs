@@ -7,6 +7,7 @@
 
 pub(crate) mod controller;
 pub(crate) mod plan;
+pub(crate) mod policy;
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::{CustomResource, CustomResourceExt};
@@ -15,7 +16,11 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 use stead_kernel::Kind;
 
-use crate::{cache::CacheSpec, duration::Span};
+use crate::cache::CacheSpec;
+pub(crate) use policy::Strategy;
+use policy::{
+    Affinity, Breaker, Canary, Conditions, Fallback, HealthCheck, Hedge, Retry, Session, Sticky, Timeouts,
+};
 
 /// A name that clients use as a model, and the models that answer to it.
 #[derive(CustomResource, Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -54,29 +59,38 @@ pub(crate) struct ModelRouteSpec {
     /// The models that answer.
     #[schemars(length(min = 1, max = 100))]
     pub targets: Vec<RouteTarget>,
+    /// What stays with the same target where chance would decide: for `Weighted`, and for canaries.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sticky: Option<Sticky>,
+    /// How the session of a request is found, for the strategy `Session` and `sticky`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub session: Option<Session>,
+    /// When the strategy `PrefixAffinity` leaves the target that has read a prompt before.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub affinity: Option<Affinity>,
     /// What happens when a target fails before its first content.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub retry: Option<Retry>,
+    /// Asks a second target when the first one is slow to begin.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hedge: Option<Hedge>,
+    /// When a target that fails is left alone, and for how long.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub breaker: Option<Breaker>,
+    /// Asks the targets in the background whether they work.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub health_check: Option<HealthCheck>,
     /// How long each part of an answer may take.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub timeouts: Option<Timeouts>,
-    /// Other routes of the same project, tried in this order when every target of this one failed.
+    /// Other routes of the same project, tried in this order when every target of this one failed: names, or
+    /// `{route, on}` for failures of some sort only.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 10))]
-    pub fallbacks: Vec<String>,
+    pub fallbacks: Vec<Fallback>,
     /// Whether answers are given again to requests that ask for the same.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cache: Option<CacheSpec>,
-}
-
-/// How one of the targets of equal priority is chosen.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
-pub(crate) enum Strategy {
-    /// By chance, in proportion to their weights.
-    #[default]
-    Weighted,
-    /// In the order of the list.
-    Priority,
 }
 
 /// One model that answers.
@@ -99,49 +113,16 @@ pub(crate) struct RouteTarget {
     /// The project of the provider, if it is another's that offers it to this one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub project: Option<String>,
+    /// The requests that it is meant for; all of them without this.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub conditions: Option<Conditions>,
+    /// A share of the requests that it answers before all others, while the rest leave it out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub canary: Option<Canary>,
 }
 
 fn one() -> u32 {
     1
-}
-
-/// What happens when a target fails before its first content.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase")]
-pub(crate) struct Retry {
-    /// How many tries there are in all, over all targets of this route.
-    #[serde(default = "default_attempts")]
-    #[schemars(range(min = 1, max = 20))]
-    pub attempts: u32,
-    /// The pause before a target is tried again; doubled each time, with jitter. A provider's Retry-After wins.
-    #[serde(default = "default_backoff")]
-    pub backoff: Span,
-}
-
-fn default_attempts() -> u32 {
-    plan::DEFAULT_ATTEMPTS
-}
-
-fn default_backoff() -> Span {
-    Span(plan::DEFAULT_BACKOFF)
-}
-
-/// How long each part of an answer may take.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase")]
-pub(crate) struct Timeouts {
-    /// Until connected, TLS included.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub connect: Option<Span>,
-    /// Until the first content of a stream.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub first_token: Option<Span>,
-    /// Between two pieces of an answer.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub idle: Option<Span>,
-    /// For the whole request, all tries included.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub total: Option<Span>,
 }
 
 /// What is known about a route.
@@ -157,6 +138,32 @@ pub(crate) struct ModelRouteStatus {
     /// How many targets it has.
     #[serde(default)]
     pub target_count: u64,
+    /// How each target fares at the process that writes this status, in the order of the spec; renewed every
+    /// 15 seconds. `/metrics` has the same of every process, at any time.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub targets: Vec<TargetStatus>,
+}
+
+/// How a target fares.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct TargetStatus {
+    /// The `ModelProvider`.
+    pub provider: String,
+    /// The model, as that provider names it.
+    pub model: String,
+    /// `Closed`: it is asked. `Open`: it is left alone. `HalfOpen`: one request at a time tries it. `Missing` or
+    /// `Disabled`: its provider is.
+    pub state: String,
+    /// How often its breaker opened since the process started.
+    #[serde(default)]
+    pub opened: u32,
+    /// Requests under way.
+    #[serde(default)]
+    pub in_flight: u32,
+    /// Its average time to first token in milliseconds, to two digits; absent before the first.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub first_token_ms: Option<u64>,
 }
 
 /// The kind with its example and its rules.
@@ -174,7 +181,9 @@ pub(crate) fn kind() -> Kind {
                     {"provider": "anthropic", "model": "claude-sonnet-4-5", "priority": 2},
                 ],
                 "retry": {"attempts": 3, "backoff": "200ms"},
+                "breaker": {"failures": 5, "cooldown": "10s"},
                 "timeouts": {"connect": "5s", "firstToken": "20s", "idle": "30s", "total": "10m"},
+                "fallbacks": [{"route": "long-context", "on": ["ContextLength"]}],
             },
         }),
         admit: Some(plan::admit),

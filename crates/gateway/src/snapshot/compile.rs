@@ -9,7 +9,10 @@ use http::{HeaderMap, HeaderName, HeaderValue, Uri, header};
 use kube::ResourceExt;
 use stead_kernel::ports::ModelFile;
 
-use super::{Api, Catalog, Counters, HttpApi, Project, Provider, Route, Spoken, Target};
+use super::{
+    Api, Catalog, Counters, HttpApi, Memory, Project, Provider, Route, Spoken, Target,
+    route::{Lives, unknown},
+};
 use crate::{
     guardrail::{Guard, Guardrail, GuardrailSpec, Guards},
     provider::{
@@ -55,6 +58,16 @@ pub(crate) struct Sources {
     guards: HashMap<Id, (GuardrailSpec, Compiled)>,
     counters: HashMap<Id, Arc<Counters>>,
     accounts: Accounts,
+    /// How requests without a route fare, by provider.
+    direct: HashMap<Id, Arc<stead_routing::Target>>,
+    memories: HashMap<Id, Arc<Memory>>,
+    lives: Lives,
+}
+
+/// What one compilation works with.
+struct Pass {
+    providers: BTreeMap<Id, Arc<Provider>>,
+    lives: Lives,
 }
 
 /// Google's accounts by the hash of their key file; they keep the tokens that they have across changes of objects.
@@ -77,25 +90,40 @@ impl Sources {
         })
     }
 
-    /// Compiles everything anew. Counters of providers go on counting.
+    /// Compiles everything anew. Counters of providers go on counting, targets and routes remember what they learned.
     pub(crate) fn compile(&mut self) -> Catalog {
-        let providers = &self.providers;
-        self.counters.retain(|id, _| providers.contains_key(id));
         self.compile_guards();
+        let (providers, routes) = (&self.providers, &self.routes);
+        self.counters.retain(|id, _| providers.contains_key(id));
+        self.direct.retain(|id, _| providers.contains_key(id));
+        self.memories.retain(|id, _| routes.contains_key(id));
+        for id in self.routes.keys() {
+            self.memories.entry(id.clone()).or_default();
+        }
         let mut compiled = BTreeMap::new();
         for (id, object) in &self.providers {
             let counters = Arc::clone(self.counters.entry(id.clone()).or_default());
-            compiled.insert(id.clone(), Arc::new(self.provider(id, object, counters)));
+            let direct = Arc::clone(self.direct.entry(id.clone()).or_insert_with(unknown));
+            compiled.insert(id.clone(), Arc::new(self.provider(id, object, counters, direct)));
         }
         self.accounts = accounts(compiled.values().map(|provider| &provider.api));
+        let mut pass = Pass {
+            providers: compiled,
+            lives: std::mem::take(&mut self.lives),
+        };
+        pass.lives.begin();
         let projects = self
             .projects()
             .into_iter()
-            .map(|name| (Box::from(name), self.project(name, &compiled)))
+            .map(|name| (Box::from(name), self.project(name, &mut pass)))
             .collect();
+        let anywhere = self.project("", &mut pass);
+        let targets = pass.lives.end();
+        self.lives = pass.lives;
         Catalog {
             projects,
-            anywhere: self.project("", &compiled),
+            anywhere,
+            targets,
         }
     }
 
@@ -124,11 +152,11 @@ impl Sources {
     }
 
     /// What a project has and is offered; its own provider wins over another's of the same name.
-    fn project(&self, name: &str, compiled: &BTreeMap<Id, Arc<Provider>>) -> Project {
+    fn project(&self, name: &str, pass: &mut Pass) -> Project {
         let mut project = Project::default();
         for (id, object) in &self.providers {
             let own = id.0 == name;
-            let Some(provider) = compiled.get(id).filter(|_| own || is_offered(object, name)) else {
+            let Some(provider) = pass.providers.get(id).filter(|_| own || is_offered(object, name)) else {
                 continue;
             };
             if own || !project.providers.contains_key(id.1.as_str()) {
@@ -143,9 +171,9 @@ impl Sources {
                 offers.push(Arc::clone(provider));
             }
         }
-        for ((_, route), object) in self.routes.iter().filter(|((owner, _), _)| owner == name) {
-            let compiled = self.route(name, route, object, &project, compiled);
-            project.routes.insert(route.as_str().into(), Arc::new(compiled));
+        for (id, object) in self.routes.iter().filter(|((owner, _), _)| owner == name) {
+            let route = self.route(id, object, &project, pass);
+            project.routes.insert(id.1.as_str().into(), Arc::new(route));
         }
         project.guards = self.guards_of(name);
         project
@@ -182,16 +210,54 @@ impl Sources {
         any.then(|| Guards::new(usable, unusable))
     }
 
-    fn route(
-        &self,
-        project: &str,
-        name: &str,
-        object: &ModelRoute,
-        usable: &Project,
-        compiled: &BTreeMap<Id, Arc<Provider>>,
-    ) -> Route {
+    fn route(&self, id: &Id, object: &ModelRoute, usable: &Project, pass: &mut Pass) -> Route {
         let spec = &object.spec;
-        let find = |target: &RouteTarget| match &target.project {
+        let mut targets: Vec<Target> = spec
+            .targets
+            .iter()
+            .filter_map(|target| {
+                let provider = self.find(target, &id.0, usable, &pass.providers)?;
+                let live = pass.lives.of(provider, &target.model);
+                Some(Target {
+                    weight: target.weight,
+                    priority: target.priority,
+                    condition: plan::condition(target.conditions.as_ref()).map(Arc::new),
+                    canary: target.canary.map(|canary| canary.percent),
+                    ..Target::new(provider, &target.model, live)
+                })
+            })
+            .collect();
+        targets.sort_by_key(|target| target.priority);
+        let selective = |target: &Target| target.condition.is_some() || target.canary.is_some();
+        let retry = spec.retry.as_ref();
+        Route {
+            strategy: spec.strategy,
+            selective: targets.iter().any(selective),
+            sticky: spec.sticky.map(|sticky| sticky.by),
+            session: plan::session_header(spec),
+            shed: plan::shed(spec),
+            attempts: retry.map_or(plan::DEFAULT_ATTEMPTS, |retry| retry.attempts.clamp(1, 20)),
+            backoff: retry.map_or(plan::DEFAULT_BACKOFF, |retry| retry.backoff.0),
+            hedge: plan::hedge(spec),
+            guard: plan::Guard::of(spec),
+            health: spec.health_check.clone(),
+            limits: plan::Limits::of(spec),
+            fallbacks: spec.fallbacks.clone(),
+            cache: spec.cache.clone().map(Arc::new),
+            memory: self.memories.get(id).cloned().unwrap_or_default(),
+            ..Route::over(id.1.as_str().into(), targets)
+        }
+    }
+
+    /// The provider of a target, if the project may use it.
+    fn find<'a>(
+        &self,
+        target: &RouteTarget,
+        project: &str,
+        usable: &'a Project,
+        compiled: &'a BTreeMap<Id, Arc<Provider>>,
+    ) -> Option<&'a Arc<Provider>> {
+        let found = match &target.project {
             Some(other) if other != project => {
                 let id = (other.clone(), target.provider.clone());
                 let offered = self
@@ -202,34 +268,16 @@ impl Sources {
             }
             Some(_) | None => usable.providers.get(target.provider.as_str()),
         };
-        let mut targets: Vec<Target> = spec
-            .targets
-            .iter()
-            .filter_map(|target| {
-                let provider = find(target).filter(|found| found.availability != Availability::Disabled)?;
-                Some(Target {
-                    provider: Arc::clone(provider),
-                    model: target.model.as_str().into(),
-                    weight: target.weight,
-                    priority: target.priority,
-                })
-            })
-            .collect();
-        targets.sort_by_key(|target| target.priority);
-        let retry = spec.retry.as_ref();
-        Route {
-            name: name.into(),
-            strategy: spec.strategy,
-            targets,
-            attempts: retry.map_or(plan::DEFAULT_ATTEMPTS, |retry| retry.attempts.clamp(1, 20)),
-            backoff: retry.map_or(plan::DEFAULT_BACKOFF, |retry| retry.backoff.0),
-            limits: plan::Limits::of(spec),
-            fallbacks: spec.fallbacks.iter().map(|name| name.as_str().into()).collect(),
-            cache: spec.cache.clone().map(Arc::new),
-        }
+        found.filter(|found| found.availability != Availability::Disabled)
     }
 
-    fn provider(&self, id: &Id, object: &ModelProvider, counters: Arc<Counters>) -> Provider {
+    fn provider(
+        &self,
+        id: &Id,
+        object: &ModelProvider,
+        counters: Arc<Counters>,
+        direct: Arc<stead_routing::Target>,
+    ) -> Provider {
         let spec = &object.spec;
         let embedded = spec.kind == ProviderType::Embedded;
         let (api, mut models) = if embedded {
@@ -261,6 +309,7 @@ impl Sources {
             models,
             prices: PriceList::of(&spec.prices),
             counters,
+            direct,
         }
     }
 

@@ -4,6 +4,7 @@
 
 mod compile;
 mod keys;
+mod route;
 mod shards;
 #[cfg(test)]
 pub(crate) mod testing;
@@ -22,14 +23,13 @@ pub(crate) use compile::headers;
 #[cfg(test)]
 use compile::{Secrets, Sources};
 pub(crate) use keys::{Key, KeyTable};
+pub(crate) use route::{Known, Memory, Route, Target};
 pub(crate) use watch::{Handle, embedded, follow, model_resource};
 
 use crate::{
-    cache::CacheSpec,
     guardrail::Guards,
     provider::{Availability, ProviderType, prices::PriceList},
     quota::QuotaTable,
-    route::{Strategy, plan::Limits},
     signin::SignIn,
 };
 
@@ -50,6 +50,8 @@ pub(crate) struct Catalog {
     projects: HashMap<Box<str>, Project>,
     /// What is offered to every project, for those that have nothing of their own.
     anywhere: Project,
+    /// Every target of a route once, in order.
+    pub(crate) targets: Vec<Known>,
 }
 
 /// What a project can use.
@@ -61,31 +63,6 @@ pub(crate) struct Project {
     pub(crate) guards: Option<Guards>,
     /// The providers that offer a model of this name.
     offers: HashMap<Box<str>, Vec<Arc<Provider>>>,
-}
-
-/// A route with its targets resolved.
-#[derive(Clone)]
-pub(crate) struct Route {
-    /// Its name; empty when a client named a model directly.
-    pub(crate) name: Arc<str>,
-    pub(crate) strategy: Strategy,
-    /// By priority, then as listed.
-    pub(crate) targets: Vec<Target>,
-    pub(crate) attempts: u32,
-    pub(crate) backoff: std::time::Duration,
-    pub(crate) limits: Limits,
-    pub(crate) fallbacks: Vec<Box<str>>,
-    /// Whether answers are given again.
-    pub(crate) cache: Option<Arc<CacheSpec>>,
-}
-
-/// One model that can answer.
-#[derive(Clone)]
-pub(crate) struct Target {
-    pub(crate) provider: Arc<Provider>,
-    pub(crate) model: Arc<str>,
-    pub(crate) weight: u32,
-    pub(crate) priority: u32,
 }
 
 /// A provider with everything that a request to it needs.
@@ -105,6 +82,8 @@ pub(crate) struct Provider {
     /// Prices that its object names itself.
     pub(crate) prices: PriceList,
     pub(crate) counters: Arc<Counters>,
+    /// How requests fare that name a model of it without a route.
+    pub(crate) direct: Arc<stead_routing::Target>,
 }
 
 /// How a provider is reached.
@@ -238,27 +217,6 @@ impl Provider {
     }
 }
 
-impl Route {
-    /// The route that a client means who names a model directly.
-    fn direct(provider: &Arc<Provider>, model: &str) -> Arc<Self> {
-        Arc::new(Self {
-            name: Arc::from(""),
-            strategy: Strategy::Priority,
-            targets: vec![Target {
-                provider: Arc::clone(provider),
-                model: Arc::from(model),
-                weight: 1,
-                priority: 1,
-            }],
-            attempts: crate::route::plan::DEFAULT_ATTEMPTS,
-            backoff: crate::route::plan::DEFAULT_BACKOFF,
-            limits: Limits::default(),
-            fallbacks: Vec::new(),
-            cache: None,
-        })
-    }
-}
-
 impl Snapshot {
     /// What a project can use.
     pub(crate) fn project(&self, name: &str) -> &Project {
@@ -285,9 +243,20 @@ impl Snapshot {
     /// All targets that a request for a route may be sent to: its own, and those of its fallbacks.
     pub(crate) fn all_targets(&self, project: &str, route: &Route) -> Vec<Target> {
         let routes = &self.project(project).routes;
-        let fallbacks = route.fallbacks.iter().filter_map(|name| routes.get(name));
+        let fallbacks = route
+            .fallbacks
+            .iter()
+            .filter_map(|fallback| routes.get(fallback.route.as_str()));
         let later = fallbacks.flat_map(|route| &route.targets);
         route.targets.iter().chain(later).cloned().collect()
+    }
+
+    /// Every route with its project.
+    pub(crate) fn routes(&self) -> impl Iterator<Item = (&str, &Arc<Route>)> {
+        self.catalog.projects.iter().flat_map(|(name, project)| {
+            let routes = project.routes.values();
+            routes.map(move |route| (&**name, route))
+        })
     }
 
     /// Every provider once.

@@ -2,10 +2,10 @@
 
 use std::{collections::HashMap, sync::Arc};
 
-use super::{Api, HttpApi, Provider, Route, Target, compile};
+use super::{Api, HttpApi, Provider, Route, Target, compile, route::unknown};
 use crate::{
     provider::{Availability, ProviderType},
-    route::{Strategy, plan::Limits},
+    route::Strategy,
 };
 
 /// A provider over HTTP.
@@ -35,21 +35,18 @@ pub(crate) fn provider(name: &str, secret: Option<&str>) -> Provider {
         models: Vec::new(),
         prices: crate::provider::prices::PriceList::default(),
         counters: Arc::default(),
+        direct: unknown(),
     }
 }
 
 /// A target that cannot answer.
 pub(crate) fn target(name: &str, availability: Availability) -> Target {
-    Target {
-        provider: Arc::new(Provider {
-            availability,
-            api: Api::Embedded(HashMap::new()),
-            ..provider(name, None)
-        }),
-        model: "m".into(),
-        weight: 1,
-        priority: 1,
-    }
+    let provider = Provider {
+        availability,
+        api: Api::Embedded(HashMap::new()),
+        ..provider(name, None)
+    };
+    Target::new(&Arc::new(provider), "m", unknown())
 }
 
 /// A route over targets given as name, weight and priority.
@@ -64,13 +61,8 @@ pub(crate) fn route(strategy: Strategy, targets: &[(&str, u32, u32)]) -> Route {
         .collect();
     targets.sort_by_key(|target| target.priority);
     Route {
-        name: "chat".into(),
         strategy,
-        targets,
-        attempts: 3,
         backoff: std::time::Duration::from_millis(1),
-        limits: Limits::default(),
-        fallbacks: Vec::new(),
-        cache: None,
+        ..Route::over("chat".into(), targets)
     }
 }

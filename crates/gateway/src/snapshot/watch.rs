@@ -44,9 +44,15 @@ const QUEUE: usize = 1_024;
 pub(crate) struct Handle {
     snapshot: Arc<ArcSwap<Snapshot>>,
     ready: watch::Receiver<bool>,
+    changes: watch::Receiver<()>,
 }
 
 impl Handle {
+    /// Tells when the snapshot was swapped.
+    pub(crate) fn changes(&self) -> watch::Receiver<()> {
+        self.changes.clone()
+    }
+
     /// The snapshot of this moment.
     pub(crate) fn load(&self) -> Arc<Snapshot> {
         self.snapshot.load_full()
@@ -87,6 +93,7 @@ enum Change {
 pub(crate) fn follow(context: &Context, meters: Meters) -> Handle {
     let (sender, receiver) = mpsc::channel(QUEUE);
     let (ready_sender, ready) = watch::channel(false);
+    let (changed, changes) = watch::channel(());
     let snapshot = Arc::new(ArcSwap::from_pointee(Snapshot::default()));
     let client = &context.client;
     let tasks = &context.tasks;
@@ -115,9 +122,14 @@ pub(crate) fn follow(context: &Context, meters: Meters) -> Handle {
         listed,
         snapshot: Arc::clone(&snapshot),
         ready: ready_sender,
+        changed,
     };
     tasks.spawn_until_stopped("gateway snapshot", compiler.run(receiver));
-    Handle { snapshot, ready }
+    Handle {
+        snapshot,
+        ready,
+        changes,
+    }
 }
 
 /// The kind Model, which another domain owns.
@@ -221,6 +233,7 @@ struct Compiler {
     listed: BTreeSet<Listed>,
     snapshot: Arc<ArcSwap<Snapshot>>,
     ready: watch::Sender<bool>,
+    changed: watch::Sender<()>,
 }
 
 impl Compiler {
@@ -236,6 +249,7 @@ impl Compiler {
                 next.catalog = Arc::new(self.sources.compile());
             }
             self.snapshot.store(Arc::new(next));
+            self.changed.send_replace(());
             self.follow_secrets();
             self.announce();
         }

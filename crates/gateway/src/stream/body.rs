@@ -70,12 +70,18 @@ impl StreamBody {
     fn end(&mut self, failure: Option<&Failure>) -> Bytes {
         self.failed = failure.is_some();
         let source = self.source.take();
-        if let Some(ledger) = self.ledger.take() {
+        if let Some(mut ledger) = self.ledger.take() {
             let tally = std::mem::take(&mut self.tally);
             match failure {
                 // The head of the answer is long gone, and with it the header that would say so.
                 None => drop(ledger.succeed(tally)),
-                Some(failure) => ledger.fail(&failure.error, tally),
+                Some(failure) => {
+                    // An answer that is longer than the route allows is no fault of the target's.
+                    if Instant::now() < self.clocks.deadline {
+                        failure.tell(ledger.flight());
+                    }
+                    ledger.fail(&failure.error, tally);
+                }
             }
         }
         let failure = failure.map(|failure| &failure.error);

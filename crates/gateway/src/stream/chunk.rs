@@ -77,6 +77,7 @@ pub(super) fn read(payload: &[u8], tally: &mut Tally) -> Result<Sort, serde_json
 
 fn take(choice: &Choice<'_>, tally: &mut Tally) {
     tally.finished |= choice.finish_reason.is_some();
+    tally.filtered |= choice.finish_reason.as_deref() == Some("content_filter");
     let before = tally.pieces;
     let keeps = choice.index == 0;
     let mut text = |piece: Option<&Cow<'_, str>>, keep: bool| match piece {

@@ -120,10 +120,18 @@ impl<E: Events> Source for TranslatedStream<E> {
 pub(crate) fn take_event(event: &Event, tally: &mut Tally) {
     match event {
         Event::Delta { choice, delta } => take_delta(delta, *choice == 0, tally),
-        Event::Stop { .. } => tally.finished = true,
+        Event::Stop { stop, .. } => {
+            tally.finished = true;
+            tally.filtered |= is_filter(stop);
+        }
         Event::Usage(usage) => tally.usage = Some(from_wire(*usage)),
         Event::Start { .. } | Event::Error(_) | Event::End => {}
     }
+}
+
+/// Whether a filter of the provider ended an answer.
+pub(crate) const fn is_filter(stop: &Stop) -> bool {
+    matches!(stop, Stop::ContentFilter | Stop::Refusal)
 }
 
 fn take_delta(delta: &Delta, keep: bool, tally: &mut Tally) {

@@ -4,8 +4,10 @@ use std::sync::Arc;
 
 use ::http::{HeaderName, HeaderValue, Response, StatusCode, Uri};
 use bytes::Bytes;
-use stead_dialects::chat::{ProviderDialect, Sent, Target as Wanted, View, Wire, holds_foreign_tokens};
-use stead_dialects::{gemini, ollama};
+use stead_dialects::{
+    chat::{Choice, ProviderDialect, Sent, Target as Wanted, View, Wire, holds_foreign_tokens},
+    gemini, ollama,
+};
 use stead_kernel::{Body, ports::TokenUsage};
 use tokio::time::Instant;
 
@@ -20,7 +22,7 @@ use crate::{
     ledger::Ledger,
     operation::Operation,
     snapshot::{HttpApi, Provider, Spoken, Target},
-    stream::{ForwardedStream, ProviderEvents, Source, TranslatedStream},
+    stream::{ForwardedStream, ProviderEvents, Source, TranslatedStream, is_filter},
     tally::{Tally, from_wire},
 };
 
@@ -194,6 +196,8 @@ async fn whole(
     // In case the provider does not count: about four bytes a token.
     tally.pieces = u64::try_from(body.len().div_ceil(4)).unwrap_or(u64::MAX);
     tally.finished = true;
+    let nothing = |choice: &Choice| choice.parts.is_empty() && choice.stop.as_ref().is_some_and(is_filter);
+    tally.filtered = !answer.choices.is_empty() && answer.choices.iter().all(nothing);
     let body = if plan.forwards {
         body
     } else {

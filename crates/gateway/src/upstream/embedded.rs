@@ -68,7 +68,7 @@ pub(super) async fn ask(
         },
     };
     if !streams(call) {
-        return whole(provider, &shape, stream, ledger).await;
+        return whole(call, provider, &shape, stream, ledger).await;
     }
     let source = EngineStream {
         provider: Arc::clone(provider),
@@ -147,7 +147,7 @@ async fn translated(
         let source = TranslatedStream::new(Arc::clone(provider), events, client.stream(view));
         return prime::prime(call, target, Box::new(source), since, ledger).await;
     }
-    let (text, reason, mut tally) = collect(provider, stream, ledger).await?;
+    let (text, reason, mut tally) = collect(call, provider, stream, ledger).await?;
     let answer = neutral::Answer {
         choices: vec![neutral::Choice {
             parts: vec![Part::text(text)],
@@ -269,12 +269,13 @@ fn push(out: &mut Vec<u8>, chunk: &Value) {
 }
 
 async fn whole(
+    call: &Call<'_>,
     provider: &Provider,
     shape: &Shape,
     stream: GenerationStream,
     ledger: &mut Ledger,
 ) -> Result<Answer, Failure> {
-    let (text, reason, mut tally) = collect(provider, stream, ledger).await?;
+    let (text, reason, mut tally) = collect(call, provider, stream, ledger).await?;
     let body = shape.whole(&text, reason, &tally.usage.unwrap_or_default());
     tally.whole(&body);
     Ok(Answer::Whole {
@@ -287,14 +288,26 @@ async fn whole(
 
 /// Reads a generation to its end.
 async fn collect(
+    call: &Call<'_>,
     provider: &Provider,
     mut stream: GenerationStream,
     ledger: &mut Ledger,
 ) -> Result<(String, FinishReason, Tally), Failure> {
+    let idle = call.limits.idle;
     let mut text = String::new();
     let mut tally = Tally::new(ledger.keeps_output());
     let mut produced = TokenUsage::default();
-    while let Some(generated) = stream.next().await {
+    loop {
+        // How long it reads the prompt, only the whole request's limit bounds.
+        let next = if tally.pieces == 0 {
+            stream.next().await
+        } else {
+            let next = tokio::time::timeout(idle, stream.next()).await;
+            next.map_err(|_| Failure::timeout(provider, "did not go on with its answer", idle))?
+        };
+        let Some(generated) = next else {
+            return Err(Failure::broken(provider));
+        };
         match generated.map_err(|error| Failure::of_engine(provider, error))? {
             Generated::Started { prompt_tokens } => produced.input = prompt_tokens,
             Generated::Text(piece) => {
@@ -313,7 +326,6 @@ async fn collect(
             }
         }
     }
-    Err(Failure::broken(provider))
 }
 
 /// What the engine generates for a raw prompt, as chunks of `OpenAI`'s streams.

@@ -302,6 +302,35 @@ fn read_whole(call: &Call<'_>, provider: &Provider, body: &Bytes, keep: bool) ->
     }
     tally.usage = whole.usage.map(TokenUsage::from);
     tally.finished = true;
+    tally.filtered = generates && call.filter_fails && left_nothing(content);
     tally.whole(body);
     Ok(tally)
+}
+
+#[derive(Deserialize)]
+struct Ended<'a> {
+    #[serde(borrow, default)]
+    finish_reason: Option<&'a str>,
+    #[serde(borrow, default)]
+    text: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    message: Option<Said<'a>>,
+}
+
+#[derive(Deserialize)]
+struct Said<'a> {
+    #[serde(borrow, default)]
+    content: Option<&'a RawValue>,
+}
+
+/// Whether the provider's filter left nothing of any choice: `finish_reason` is `content_filter`
+/// (<https://platform.openai.com/docs/api-reference/chat/object>).
+fn left_nothing(choices: &RawValue) -> bool {
+    let choices: Vec<Ended<'_>> = serde_json::from_str(choices.get()).unwrap_or_default();
+    let empty = |text: Option<&RawValue>| text.is_none_or(|text| matches!(text.get(), "null" | "\"\""));
+    let filtered = |choice: &Ended<'_>| {
+        let content = choice.message.as_ref().and_then(|message| message.content);
+        choice.finish_reason == Some("content_filter") && empty(choice.text) && empty(content)
+    };
+    !choices.is_empty() && choices.iter().all(filtered)
 }

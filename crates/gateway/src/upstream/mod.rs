@@ -43,6 +43,16 @@ pub(crate) enum Answer {
     },
 }
 
+impl Answer {
+    /// Whether a filter of the provider left nothing of it.
+    pub(crate) fn is_filtered(&self) -> bool {
+        match self {
+            Self::Whole { tally, .. } => tally.filtered,
+            Self::Stream { tally, .. } => tally.filtered && tally.pieces == 0,
+        }
+    }
+}
+
 /// The content type of most answers.
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
 

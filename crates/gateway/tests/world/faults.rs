@@ -17,7 +17,7 @@ use crate::{
 };
 
 /// A stage with these providers, each at its own address, and a route `chat` over them in order.
-async fn with(providers: &[(&str, &Provider)], route: Value) -> Stage {
+pub(crate) async fn with(providers: &[(&str, &Provider)], route: Value) -> Stage {
     let stage = Stage::start(World::new()).await;
     for (name, provider) in providers {
         stage
@@ -148,8 +148,8 @@ async fn a_failure_before_the_first_content_is_tried_again_with_pauses() {
     .await;
     let began = Instant::now();
     let reply = stage.chat(ask_stream("chat")).await;
-    // Half to the whole of 1 s, then of 2 s.
-    assert!((Duration::from_millis(1_500)..Duration::from_millis(3_200)).contains(&began.elapsed()));
+    // Up to 1 s, then up to 2 s.
+    assert!(began.elapsed() < Duration::from_millis(3_200));
     assert!(reply.text().ends_with(DONE) && !reply.text().contains("error"));
     assert_eq!(
         reply.text().matches("\"role\"").count(),

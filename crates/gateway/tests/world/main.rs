@@ -21,4 +21,5 @@ mod prompts;
 mod providers;
 mod quotas;
 mod replicas;
+mod routing;
 mod stage;

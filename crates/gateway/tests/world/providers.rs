@@ -43,6 +43,8 @@ pub(crate) enum Act {
     Bytes(&'static str, Vec<&'static str>, End),
     /// Never answers.
     Hang,
+    /// Thinks for so long, then does this.
+    After(Duration, Box<Act>),
 }
 
 /// How a stream goes on after its pieces.
@@ -96,6 +98,11 @@ pub(crate) fn whole_stream() -> Act {
     )
 }
 
+/// The same after some time of thinking.
+pub(crate) fn slowly(millis: u64, act: Act) -> Act {
+    Act::After(Duration::from_millis(millis), Box::new(act))
+}
+
 /// A failure.
 pub(crate) fn failure(status: u16) -> Act {
     Act::Say(
@@ -147,7 +154,13 @@ impl Provider {
                 script[0].clone()
             }
         };
+        let mut act = act;
+        while let Act::After(pause, next) = act {
+            tokio::time::sleep(pause).await;
+            act = *next;
+        }
         match act {
+            Act::After(..) => unreachable!("every pause is over"),
             Act::Say(status, headers, body) => say(status, headers, body),
             Act::Hang => {
                 std::future::pending::<()>().await;
