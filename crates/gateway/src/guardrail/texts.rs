@@ -120,11 +120,7 @@ fn walk(value: &mut Value, whose: Whose, visitor: &mut dyn FnMut(Text<'_>)) {
     }
 }
 
-fn walk_members(
-    members: &mut Map<String, Value>,
-    whose: Whose,
-    visitor: &mut dyn FnMut(Text<'_>),
-) {
+fn walk_members(members: &mut Map<String, Value>, whose: Whose, visitor: &mut dyn FnMut(Text<'_>)) {
     let whose = match members.get("role").and_then(Value::as_str) {
         Some("system" | "developer") => Whose::Instructions,
         Some("assistant" | "model") => Whose::Model,
