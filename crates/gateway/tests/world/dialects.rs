@@ -380,3 +380,30 @@ async fn bedrock_requests_are_signed_and_the_secret_half_is_never_sent() {
     );
     assert!(!format!("{:?}", asked.headers).contains("hush"));
 }
+
+/// Tools of `OpenAI`'s form reached Anthropic untranslated, so that every request with tools failed there.
+#[tokio::test]
+async fn bifrost_3511_tools_of_openais_clients_reach_anthropic_in_its_own_form() {
+    let answer = json!({"id": "msg_1", "type": "message", "role": "assistant", "model": "m", "stop_reason": "tool_use",
+        "content": [{"type": "tool_use", "id": "toolu_1", "name": "weather", "input": {"city": "Paris"}}],
+        "usage": {"input_tokens": 9, "output_tokens": 3}});
+    let provider = Provider::script([Act::Say(200, &[], answer.to_string())]);
+    let stage = with(&provider, json!({"type": "anthropic"})).await;
+    let mut body = ask("p/m");
+    let schema = json!({"type": "object", "properties": {"city": {"type": "string"}}});
+    body["tools"] = json!([{"type": "function", "function": {"name": "weather", "description": "d", "parameters": schema}}]);
+    body["tool_choice"] = json!("required");
+    let reply = stage.chat(body).await.json();
+    let asked = provider.asked()[0].json();
+    assert_eq!(asked["tools"][0]["name"], "weather");
+    assert_eq!(asked["tools"][0]["input_schema"], schema);
+    assert!(asked["tools"][0].get("function").is_none() && asked["tools"][0].get("parameters").is_none());
+    assert_eq!(asked["tool_choice"]["type"], "any");
+    let call = &reply["choices"][0]["message"]["tool_calls"][0];
+    assert_eq!(call["function"]["name"], "weather");
+    assert_eq!(
+        call["function"]["arguments"].as_str().unwrap().replace(' ', ""),
+        "{\"city\":\"Paris\"}"
+    );
+    assert_eq!(reply["choices"][0]["finish_reason"], "tool_calls");
+}
