@@ -25,6 +25,7 @@ mod operation;
 mod prompt;
 mod provider;
 mod quota;
+mod responses;
 mod route;
 mod scan;
 mod signin;
@@ -76,6 +77,10 @@ pub fn module() -> Module {
                 name: quota::leases::COLLECTION,
                 indexes: &[],
             },
+            Collection {
+                name: responses::COLLECTION,
+                indexes: &[],
+            },
             prompt::PROMPTS,
             prompt::VERSIONS,
         ],
@@ -118,6 +123,7 @@ struct Gateway {
     snapshot: snapshot::Handle,
     books: Arc<Books>,
     replies: api::idempotency::Replies,
+    responses: responses::Responses,
     prompts: Arc<prompt::Book>,
     cache: Arc<cache::Store>,
     outbound: Arc<dyn Outbound>,
@@ -153,6 +159,7 @@ async fn start(context: Context) -> Result<Running> {
         snapshot: snapshot.clone(),
         books: Arc::new(books(&context, &journal, &metrics, meters)),
         replies: api::idempotency::Replies::default(),
+        responses: responses::Responses::start(&context),
         prompts: Arc::clone(&prompts),
         cache: Arc::default(),
         outbound: Arc::clone(&context.ports.outbound),

@@ -7,7 +7,7 @@ use std::{
 
 use crate::{
     Authorizer, Clock, Roles, Settings, Tasks,
-    ports::{Chat, ControlProcess, Events, Exec, Outbound, Prices, Records, Vault},
+    ports::{Chat, ControlProcess, Events, Exec, Models, Outbound, Prices, Records, Vault},
 };
 
 /// Everything that a domain may use. Cheap to clone.
@@ -42,6 +42,8 @@ pub struct Ports {
     pub records: Arc<dyn Records>,
     /// The embedded engine.
     pub chat: Arc<dyn Chat>,
+    /// The model APIs of this process.
+    pub models: Arc<dyn Models>,
     /// Prices of models.
     pub prices: Arc<dyn Prices>,
     /// Processes.

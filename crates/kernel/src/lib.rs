@@ -14,6 +14,7 @@ pub mod http;
 mod module;
 pub mod ports;
 mod principal;
+mod project;
 mod roles;
 mod settings;
 pub mod steps;
@@ -26,6 +27,7 @@ pub use module::{Admission, Admit, Collection, Kind, Module, Running, Scope, Unr
 pub use principal::{
     AccessRequest, Authenticator, Authorizer, Credential, Identity, Principal, Verb, groups, resources,
 };
+pub use project::{PROJECT_HEADER, project_of};
 pub use roles::{Role, Roles};
 pub use settings::{AccessLog, Capture, Settings};
 pub use tasks::Tasks;

@@ -10,6 +10,7 @@ pub(crate) fn all() -> Vec<Module> {
         gateway(),
         stead_observe::module(),
         stead_chat::module(),
+        stead_batches::module(),
     ]
 }
 

@@ -17,7 +17,9 @@ mod web;
 pub use api::FakeApi;
 pub use clock::ManualClock;
 pub use events::MemoryEvents;
-pub use ports::{AllowAll, FakePorts, FakeVault, NoPrices, ScriptedChat, ScriptedExec, World, ports};
+pub use ports::{
+    AllowAll, FakePorts, FakeVault, NoPrices, ScriptedChat, ScriptedExec, ScriptedModels, World, ports,
+};
 pub use process::{Process, Signal};
 pub use proxy::ConnectProxy;
 pub use records::MemoryRecords;

@@ -8,9 +8,10 @@ use std::{
 use async_trait::async_trait;
 use futures::{StreamExt, future::BoxFuture};
 use stead_kernel::{
-    AccessRequest, Authorizer, Context, DataDir, Error, Ports, Principal, Result, Settings, Tasks,
+    AccessRequest, Authorizer, Body, Context, DataDir, Error, Identity, Ports, Principal, Result, Settings,
+    Tasks,
     ports::{
-        Chat, Exec, FinishReason, Generated, Generation, GenerationStream, ModelFile, Price, Prices,
+        Chat, Exec, FinishReason, Generated, Generation, GenerationStream, ModelFile, Models, Price, Prices,
         ProcessOutput, ProcessRequest, TokenUsage, Vault,
     },
 };
@@ -28,6 +29,8 @@ pub struct FakePorts {
     pub records: Arc<MemoryRecords>,
     /// Answers what the test told it to.
     pub chat: Arc<ScriptedChat>,
+    /// Asks nobody; answers as the test's script says.
+    pub models: Arc<ScriptedModels>,
     /// Runs nothing; asks the test's script.
     pub exec: Arc<ScriptedExec>,
     /// Routers in memory.
@@ -41,6 +44,7 @@ impl Default for FakePorts {
             events: Arc::default(),
             records: Arc::new(MemoryRecords::new(clock.clone())),
             chat: Arc::default(),
+            models: Arc::default(),
             exec: Arc::default(),
             web: Arc::default(),
             clock,
@@ -57,6 +61,7 @@ impl FakePorts {
             events: self.events.clone(),
             records: self.records.clone(),
             chat: self.chat.clone(),
+            models: self.models.clone(),
             prices: Arc::new(NoPrices),
             exec: self.exec.clone(),
             outbound: self.web.clone(),
@@ -209,6 +214,41 @@ impl Exec for ScriptedExec {
                 "there is no program {}",
                 request.program
             ))),
+        }
+    }
+}
+
+type Answer =
+    Box<dyn Fn(Identity, http::Request<Body>) -> BoxFuture<'static, http::Response<Body>> + Send + Sync>;
+
+/// Model APIs that answer as the test's script says; without one, with status 503.
+#[derive(Default)]
+pub struct ScriptedModels(Mutex<Option<Arc<Answer>>>);
+
+impl ScriptedModels {
+    /// Sets what is answered from now on.
+    pub fn script<F>(&self, script: F)
+    where
+        F: Fn(Identity, http::Request<Body>) -> BoxFuture<'static, http::Response<Body>>
+            + Send
+            + Sync
+            + 'static,
+    {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(Arc::new(Box::new(script)));
+    }
+}
+
+#[async_trait]
+impl Models for ScriptedModels {
+    async fn call(&self, identity: Identity, request: http::Request<Body>) -> http::Response<Body> {
+        let script = self.0.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        match script {
+            Some(script) => script(identity, request).await,
+            None => {
+                let mut response = http::Response::new(Body::empty());
+                *response.status_mut() = http::StatusCode::SERVICE_UNAVAILABLE;
+                response
+            }
         }
     }
 }

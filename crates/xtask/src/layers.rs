@@ -21,6 +21,7 @@ const CRATES: [(&str, u8, &[&str]); 21] = [
     ("secrets", 2, &[]),
     ("models", 2, &[]),
     ("chat", 2, &["dialects"]),
+    ("batches", 2, &["dialects"]),
     ("cli", 3, &[]),
     ("stead", 4, &["*"]),
     ("testkit", 5, &[]),

@@ -35,7 +35,7 @@ const ATTEMPTS: HeaderName = HeaderName::from_static("x-stead-attempts");
 /// What a whole answer cost, in US dollars.
 const COST: HeaderName = HeaderName::from_static("x-stead-cost");
 /// What a provider of another dialect does not get.
-const WARNINGS: HeaderName = HeaderName::from_static("x-stead-warnings");
+pub(super) const WARNINGS: HeaderName = HeaderName::from_static("x-stead-warnings");
 /// The most bytes of that header.
 const WARNINGS_LIMIT: usize = 1_000;
 

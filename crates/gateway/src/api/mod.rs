@@ -9,6 +9,7 @@ mod job;
 mod models;
 mod ollama;
 mod serve;
+mod stateful;
 pub(crate) mod surface;
 mod waiting;
 
@@ -35,7 +36,7 @@ pub(crate) fn router(gateway: Arc<Gateway>) -> Router {
         .route("/v1/chat/completions", post(chat).fallback(wrong_method))
         .route("/v1/completions", post(completions).fallback(wrong_method))
         .route("/v1/embeddings", post(embeddings).fallback(wrong_method))
-        .route("/v1/responses", post(responses).fallback(wrong_method))
+        .merge(conversations())
         .route("/v1/messages", post(messages).fallback(wrong_method))
         .route(
             "/v1/messages/count_tokens",
@@ -74,6 +75,25 @@ pub(crate) fn router(gateway: Arc<Gateway>) -> Router {
         .route("/v1/", any(unknown))
         .route("/v1/{*path}", any(unknown))
         .with_state(gateway)
+}
+
+/// `/v1/responses`, and what is refused of it.
+fn conversations() -> Router<Arc<Gateway>> {
+    Router::new()
+        .route("/v1/responses", post(stateful::create).fallback(wrong_method))
+        .route(
+            "/v1/responses/{id}",
+            get(stateful::one).delete(stateful::delete).fallback(wrong_method),
+        )
+        .route(
+            "/v1/responses/{id}/input_items",
+            get(stateful::items).fallback(wrong_method),
+        )
+        .route(
+            "/v1/responses/{id}/cancel",
+            post(stateful::cancel).fallback(wrong_method),
+        )
+        .route("/v1/realtime", any(stateful::realtime))
 }
 
 async fn chat(State(gateway): State<Arc<Gateway>>, request: Request) -> Response {
@@ -137,16 +157,6 @@ async fn translations(State(gateway): State<Arc<Gateway>>, request: Request) -> 
 
 async fn speech(State(gateway): State<Arc<Gateway>>, request: Request) -> Response {
     other(&gateway, Operation::Speech, request).await
-}
-
-async fn responses(State(gateway): State<Arc<Gateway>>, request: Request) -> Response {
-    serve(
-        &gateway,
-        Surface::chat(Wire::Responses),
-        PathModel::default(),
-        request,
-    )
-    .await
 }
 
 async fn messages(State(gateway): State<Arc<Gateway>>, request: Request) -> Response {

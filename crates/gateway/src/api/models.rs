@@ -19,7 +19,7 @@ use crate::Gateway;
 pub(super) async fn list(State(gateway): State<Arc<Gateway>>, request: Request) -> Response {
     let (parts, _) = request.into_parts();
     let snapshot = gateway.snapshot.load();
-    let caller = match Caller::of(&parts, &snapshot) {
+    let caller = match Caller::of(&parts, &snapshot, gateway.clock.now()) {
         Ok(caller) => caller,
         Err(error) => return error.into_response(),
     };
@@ -62,7 +62,7 @@ fn listed(name: &str) -> gemini::Listed<'_> {
 pub(super) async fn gemini_list(State(gateway): State<Arc<Gateway>>, request: Request) -> Response {
     let (parts, _) = request.into_parts();
     let snapshot = gateway.snapshot.load();
-    match Caller::of(&parts, &snapshot) {
+    match Caller::of(&parts, &snapshot, gateway.clock.now()) {
         Ok(caller) => {
             let names = snapshot.names(caller.asker());
             let listed: Vec<_> = names.iter().map(|(name, _)| listed(name)).collect();
@@ -80,7 +80,7 @@ pub(super) async fn gemini_one(
 ) -> Response {
     let (parts, _) = request.into_parts();
     let snapshot = gateway.snapshot.load();
-    let caller = match Caller::of(&parts, &snapshot) {
+    let caller = match Caller::of(&parts, &snapshot, gateway.clock.now()) {
         Ok(caller) => caller,
         Err(error) => return error.respond(Wire::Gemini),
     };
@@ -109,7 +109,7 @@ pub(super) async fn one(
 ) -> Response {
     let (parts, _) = request.into_parts();
     let snapshot = gateway.snapshot.load();
-    let caller = match Caller::of(&parts, &snapshot) {
+    let caller = match Caller::of(&parts, &snapshot, gateway.clock.now()) {
         Ok(caller) => caller,
         Err(error) => return error.into_response(),
     };

@@ -90,7 +90,7 @@ fn listed(name: &str) -> ollama::Listed<'_> {
 async fn tags(State(gateway): State<Arc<Gateway>>, request: Request) -> Response {
     let (parts, _) = request.into_parts();
     let snapshot = gateway.snapshot.load();
-    match Caller::of(&parts, &snapshot) {
+    match Caller::of(&parts, &snapshot, gateway.clock.now()) {
         Ok(caller) => {
             let names = snapshot.names(caller.asker());
             let listed: Vec<_> = names.iter().map(|(name, _)| listed(name)).collect();
@@ -109,7 +109,7 @@ struct Question {
 async fn show(State(gateway): State<Arc<Gateway>>, request: Request) -> Response {
     let (parts, body) = request.into_parts();
     let snapshot = gateway.snapshot.load();
-    let caller = match Caller::of(&parts, &snapshot) {
+    let caller = match Caller::of(&parts, &snapshot, gateway.clock.now()) {
         Ok(caller) => caller,
         Err(error) => return error.respond(Wire::Ollama),
     };

@@ -44,7 +44,7 @@ pub(super) async fn serve(
 ) -> Response {
     let (mut parts, body) = request.into_parts();
     let snapshot = gateway.snapshot.load();
-    let caller = match Caller::of(&parts, &snapshot) {
+    let caller = match Caller::of(&parts, &snapshot, gateway.clock.now()) {
         Ok(caller) => caller,
         Err(error) => return surface.refuse(error),
     };
@@ -122,7 +122,7 @@ fn open(gateway: &Gateway, surface: Surface, caller: &Caller) -> Ledger {
 }
 
 /// Reads the body, not beyond the limit.
-async fn read(gateway: &Gateway, parts: &Parts, body: Body) -> Result<Bytes, ApiError> {
+pub(super) async fn read(gateway: &Gateway, parts: &Parts, body: Body) -> Result<Bytes, ApiError> {
     let limit = gateway.body_limit;
     let too_large = || {
         ApiError::new(

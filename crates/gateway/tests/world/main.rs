@@ -12,6 +12,7 @@ mod access;
 mod caching;
 mod commands;
 mod controllers;
+mod conversations;
 mod dialects;
 mod faults;
 mod forward;

@@ -104,7 +104,7 @@ fn fill(data: &DataDir, draft: &Path) -> Result<usize> {
         copy_database(&database, &draft.join(&relative))?;
         files.push(relative);
     }
-    for folder in [data.journal(), data.keys()] {
+    for folder in [data.journal(), data.keys(), data.blobs().join("files")] {
         for file in plain_files(&folder) {
             let relative = relative(root, &file);
             copy_file(&file, &draft.join(&relative))?;

@@ -2,6 +2,7 @@
 
 mod absent;
 mod access_log;
+mod asked;
 mod discover;
 mod files;
 mod first_start;
@@ -31,6 +32,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::environment::Environment;
 use access_log::AccessLogger;
+use asked::Asked;
 use folder::Folder;
 use operations::{Metrics, Readiness};
 
@@ -100,6 +102,8 @@ struct Ground<'a> {
     tasks: Tasks,
     /// Ends with the doors: what answers for as long as it is asked (watches) must not hold the drain.
     doors: Tasks,
+    /// What domains ask that ask models themselves.
+    asked: Asked,
 }
 
 impl Server {
@@ -123,6 +127,7 @@ impl Server {
             data: folder.data.clone(),
             tasks: Tasks::new(),
             doors: Tasks::new(),
+            asked: Asked::default(),
         };
         let mut parts = match start {
             Start::Home(roles) => home::open(&ground, roles).await?,
@@ -130,7 +135,7 @@ impl Server {
             Start::Files(options) => files::open(&ground, options).await?,
         };
         parts.authenticators.insert(0, token.authenticator());
-        let (front, readiness) = compose(&mut parts, address).await?;
+        let (front, readiness) = compose(&mut parts, address, &ground.asked).await?;
         let Parts {
             context, lost, home, ..
         } = parts;
@@ -214,6 +219,7 @@ fn ports(ground: &Ground<'_>, own: Own) -> Result<Ports> {
         events: own.events,
         records: own.records,
         chat: own.chat,
+        models: Arc::new(ground.asked.clone()),
         prices: Arc::new(Catalog::embedded()),
         exec: Arc::new(SystemExec),
         outbound: Arc::new(OutboundClient::new(OutboundOptions {
@@ -226,7 +232,7 @@ fn ports(ground: &Ground<'_>, own: Own) -> Result<Ports> {
 }
 
 /// Starts the domains and puts every route behind the layers that all requests go through.
-async fn compose(parts: &mut Parts, address: SocketAddr) -> Result<(Front, Readiness)> {
+async fn compose(parts: &mut Parts, address: SocketAddr, asked: &Asked) -> Result<(Front, Readiness)> {
     let mut authenticators = std::mem::take(&mut parts.authenticators);
     let mut metrics = std::mem::take(&mut parts.metrics);
     let mut unready = std::mem::take(&mut parts.unready);
@@ -242,6 +248,7 @@ async fn compose(parts: &mut Parts, address: SocketAddr) -> Result<(Front, Readi
         metrics.extend(running.metrics);
         unready.extend(running.unready);
     }
+    asked.open(router.clone());
     let context = &parts.context;
     let log = AccessLogger::open(&context.settings, &context.tasks)?;
     metrics.extend(log.iter().map(AccessLogger::metrics));

@@ -1,0 +1,243 @@
+//! Which batches are under way: new ones, and at a start those that an earlier process left.
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use stead_kernel::{
+    Clock, Context, Error, Reason, Result, Role, Tasks,
+    ports::Models,
+    steps::{self, Report, Step, StepStatus},
+};
+use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+
+use super::{
+    Batch, Counts, Status, Times,
+    plan::{self, Wanted},
+    store::{Place, Store},
+    work::{Requests, Results, Validate, Work},
+};
+use crate::{
+    caller::{Caller, Creator},
+    files::Files,
+};
+
+/// How many batches are worked on at once; others wait.
+const AT_ONCE: usize = 16;
+/// The most batches of a project that are not over.
+const MOST: usize = 100;
+/// How long to wait before work goes on that a passing fault ended.
+const PAUSE: Duration = Duration::from_secs(30);
+
+/// Starts batches and looks after them.
+#[derive(Clone)]
+pub(crate) struct Runner {
+    pub(super) store: Store,
+    pub(super) files: Files,
+    models: Arc<dyn Models>,
+    clock: Arc<dyn Clock>,
+    tasks: Tasks,
+    running: Arc<Mutex<HashMap<String, CancellationToken>>>,
+    turns: Arc<Semaphore>,
+    /// Whether this process answers the model APIs.
+    has_gateway: bool,
+}
+
+impl Runner {
+    /// Goes on with the batches that are not over.
+    pub(crate) async fn start(context: &Context, files: Files) -> Result<Self> {
+        let runner = Self {
+            store: Store(Arc::clone(&context.ports.records)),
+            files,
+            models: Arc::clone(&context.ports.models),
+            clock: Arc::clone(&context.ports.clock),
+            tasks: context.tasks.clone(),
+            running: Arc::default(),
+            turns: Arc::new(Semaphore::new(AT_ONCE)),
+            has_gateway: context.roles.has(Role::Gateway),
+        };
+        if runner.has_gateway {
+            for (place, batch) in runner.store.active(None).await? {
+                runner.spawn(place, &batch);
+            }
+        }
+        Ok(runner)
+    }
+
+    /// Makes a batch and starts it.
+    ///
+    /// # Errors
+    /// `Invalid` when its file is no input of a batch, `NotFound` when there is none, `Exhausted` when too many
+    /// batches are not over, `Unsupported` in a process without the gateway role.
+    pub(super) async fn create(&self, caller: &Caller, wanted: Wanted) -> Result<(String, Batch)> {
+        if !self.has_gateway {
+            return Err(Error::unsupported("this process does not have the gateway role, and runs no batches"));
+        }
+        let input = self.files.get(&caller.project, &wanted.input_file_id).await?;
+        if input.purpose != "batch" {
+            return Err(Error::invalid(
+                "the file was not uploaded for the purpose `batch`",
+            ));
+        }
+        if self.store.active(Some(&caller.project)).await?.len() >= MOST {
+            return Err(
+                Error::exhausted(format!("{MOST} batches of this project are not over yet"))
+                    .hint("wait for one, or cancel one"),
+            );
+        }
+        let window = plan::window(&wanted.completion_window)?;
+        let now = self.clock.now().as_second();
+        let batch = Batch {
+            active: true,
+            endpoint: wanted.endpoint,
+            input_file_id: wanted.input_file_id,
+            completion_window: wanted.completion_window,
+            status: Status::Validating,
+            errors: Vec::new(),
+            output_file_id: None,
+            error_file_id: None,
+            times: Times {
+                created_at: now,
+                expires_at: now.saturating_add_unsigned(window.as_secs()),
+                ..Times::default()
+            },
+            counts: Counts::default(),
+            metadata: wanted.metadata,
+            creator: Creator::of(&caller.principal),
+            steps: Vec::new(),
+        };
+        let place = Place {
+            project: caller.project.clone(),
+            id: format!("batch_{}", Uuid::now_v7().simple()),
+        };
+        self.store.create(&place, &batch).await?;
+        let id = place.id.clone();
+        self.spawn(place, &batch);
+        Ok((id, batch))
+    }
+
+    /// Asks for nothing more; what was answered is kept.
+    ///
+    /// # Errors
+    /// `NotFound`, or `Conflict` when it is too late.
+    pub(super) async fn cancel(&self, place: &Place) -> Result<Batch> {
+        let now = self.clock.now().as_second();
+        let change = |batch: &mut Batch| match batch.status {
+            Status::Validating | Status::InProgress => {
+                batch.status = Status::Cancelling;
+                batch.times.cancelling_at = Some(now);
+                Ok(())
+            }
+            Status::Cancelling => Ok(()),
+            Status::Finalizing | Status::Failed | Status::Completed | Status::Expired | Status::Cancelled => {
+                Err(Error::conflict(
+                    "the batch has made all its requests, and cannot be cancelled",
+                ))
+            }
+        };
+        let batch = self.store.change(place, Vec::new(), change).await?;
+        let running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(token) = running.get(&place.id) {
+            token.cancel();
+        }
+        Ok(batch)
+    }
+
+    fn spawn(&self, place: Place, batch: &Batch) {
+        let token = CancellationToken::new();
+        if batch.status == Status::Cancelling {
+            token.cancel();
+        }
+        let id = place.id.clone();
+        self.running
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .insert(id.clone(), token.clone());
+        let runner = self.clone();
+        self.tasks.spawn_until_stopped("batch", async move {
+            runner.run(place, token).await;
+            runner
+                .running
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .remove(&id);
+        });
+    }
+
+    /// Works on a batch to its end.
+    async fn run(&self, place: Place, token: CancellationToken) {
+        let Ok(_turn) = self.turns.acquire().await else {
+            return;
+        };
+        let work = Arc::new(Work::new(self, place, token));
+        loop {
+            let error = match self.attempt(&work).await {
+                Ok(()) => return,
+                Err(error) => error,
+            };
+            let id = &work.place.id;
+            if passes(&error) {
+                tracing::warn!(
+                    batch = id,
+                    error = error.full_message(),
+                    "the batch goes on later"
+                );
+                tokio::time::sleep(PAUSE).await;
+            } else if let Err(error) = work.fail(&error).await {
+                tracing::warn!(
+                    batch = id,
+                    error = error.full_message(),
+                    "the batch's end was not stored"
+                );
+                tokio::time::sleep(PAUSE).await;
+            } else {
+                return;
+            }
+        }
+    }
+
+    async fn attempt(&self, work: &Arc<Work>) -> Result<()> {
+        let steps: Vec<Box<dyn Step>> = vec![
+            Box::new(Validate(Arc::clone(work))),
+            Box::new(Requests(Arc::clone(work))),
+            Box::new(Results(Arc::clone(work))),
+        ];
+        let list = steps::run(&steps, &*self.clock, &**work).await?;
+        work.report(&list).await
+    }
+
+    /// What a batch's work needs.
+    pub(super) fn parts(&self) -> (Store, Files, Arc<dyn Models>, Arc<dyn Clock>) {
+        (
+            self.store.clone(),
+            self.files.clone(),
+            Arc::clone(&self.models),
+            Arc::clone(&self.clock),
+        )
+    }
+}
+
+/// Whether the world may be another one soon.
+fn passes(error: &Error) -> bool {
+    matches!(
+        error.reason(),
+        Reason::Unavailable | Reason::Timeout | Reason::Exhausted | Reason::Conflict
+    )
+}
+
+#[async_trait::async_trait]
+impl Report for Work {
+    async fn report(&self, steps: &[StepStatus]) -> Result<()> {
+        let counts = self.counts();
+        let change = |batch: &mut Batch| {
+            batch.steps = steps.to_vec();
+            batch.counts = counts.unwrap_or(batch.counts);
+            Ok(())
+        };
+        self.store.change(&self.place, Vec::new(), change).await.map(drop)
+    }
+}
