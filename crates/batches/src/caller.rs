@@ -45,7 +45,10 @@ impl Creator {
     pub(crate) fn of(principal: &Principal) -> Self {
         let key = match &principal.credential {
             Credential::ApiKey { project, name } => Some((project.clone(), name.clone())),
-            Credential::Process | Credential::Token | Credential::Session => None,
+            // A gateway's token has no project, and so makes nothing.
+            Credential::Process | Credential::Token | Credential::Session | Credential::Gateway { .. } => {
+                None
+            }
         };
         Self {
             user: principal.user.clone(),

@@ -4,7 +4,7 @@
 //! recorded in the [`journal`].
 //!
 //! *Invariant:* a request never waits for a store: what it needs to know is in memory, what it leaves behind is
-//! appended to a local file.
+//! appended to a local file. Only conversations that clients ask to be kept are, in records, before they are told.
 
 mod api;
 mod authenticate;

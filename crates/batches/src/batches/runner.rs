@@ -75,7 +75,9 @@ impl Runner {
     /// batches are not over, `Unsupported` in a process without the gateway role.
     pub(super) async fn create(&self, caller: &Caller, wanted: Wanted) -> Result<(String, Batch)> {
         if !self.has_gateway {
-            return Err(Error::unsupported("this process does not have the gateway role, and runs no batches"));
+            return Err(Error::unsupported(
+                "this process does not have the gateway role, and runs no batches",
+            ));
         }
         let input = self.files.get(&caller.project, &wanted.input_file_id).await?;
         if input.purpose != "batch" {
