@@ -2,6 +2,7 @@
 
 use std::{borrow::Cow, collections::BTreeMap};
 
+use bytes::Bytes;
 use serde::{Deserialize, Deserializer};
 use serde_json::{Value, json};
 use stead_dialects::Usage;
@@ -36,7 +37,7 @@ pub(crate) struct Output {
     cut: bool,
     tools: Vec<ToolCall>,
     /// A whole body, which is kept instead.
-    whole: Option<String>,
+    whole: Option<Bytes>,
 }
 
 #[derive(Debug, Clone, Default)]
@@ -118,9 +119,9 @@ impl Tally {
     }
 
     /// Takes in a whole body.
-    pub(crate) fn whole(&mut self, body: &[u8]) {
+    pub(crate) fn whole(&mut self, body: &Bytes) {
         if let Some(output) = &mut self.output {
-            output.whole = Some(captured(body));
+            output.whole = Some(body.clone());
         }
     }
 }
@@ -162,7 +163,7 @@ impl Output {
     /// The whole as one text: the answer's text, or its message when it calls tools.
     pub(crate) fn into_text(self) -> String {
         if let Some(whole) = self.whole {
-            return whole;
+            return captured(&whole);
         }
         if self.tools.is_empty() {
             return self.text;

@@ -84,9 +84,11 @@ fn random<const N: usize>() -> [u8; N] {
 }
 
 fn push_hex(text: &mut String, bytes: &[u8]) {
+    const DIGITS: &[u8; 16] = b"0123456789abcdef";
     for byte in bytes {
         for nibble in [byte >> 4, byte & 15] {
-            text.push(char::from_digit(u32::from(nibble), 16).unwrap_or('0'));
+            let digit = DIGITS.get(usize::from(nibble)).copied().unwrap_or(b'0');
+            text.push(char::from(digit));
         }
     }
 }
