@@ -23,9 +23,9 @@ docs:
 bench name:
     bash benches/{{name}}/run.sh
 
-# Two hundred kills under load.
-soak:
-    bash benches/soak/run.sh
+# Two hundred kills under load; `just soak memory`: ten minutes of load in which the memory stays what it is.
+soak what="kills":
+    bash benches/soak/run.sh {{what}}
 
 # What a build from nothing costs.
 budget:
