@@ -242,14 +242,12 @@ impl ScriptedModels {
 impl Models for ScriptedModels {
     async fn call(&self, identity: Identity, request: http::Request<Body>) -> http::Response<Body> {
         let script = self.0.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        match script {
-            Some(script) => script(identity, request).await,
-            None => {
-                let mut response = http::Response::new(Body::empty());
-                *response.status_mut() = http::StatusCode::SERVICE_UNAVAILABLE;
-                response
-            }
+        if let Some(script) = script {
+            return script(identity, request).await;
         }
+        let mut response = http::Response::new(Body::empty());
+        *response.status_mut() = http::StatusCode::SERVICE_UNAVAILABLE;
+        response
     }
 }
 

@@ -3,7 +3,7 @@
 use std::{collections::BTreeSet, fs, path::Path};
 
 /// Each crate, its layer, and the crates of the workspace it may use besides `kernel`.
-const CRATES: [(&str, u8, &[&str]); 21] = [
+const CRATES: [(&str, u8, &[&str]); 22] = [
     ("kernel", 0, &[]),
     ("resource", 1, &[]),
     ("dialects", 1, &[]),
