@@ -93,7 +93,7 @@ impl Responses {
             let Some(turn) = self.get(project, &id).await? else {
                 return Ok(None);
             };
-            next = turn.previous.clone();
+            next.clone_from(&turn.previous);
             turns.push(turn);
         }
         let items = turns.into_iter().rev().flat_map(|turn| {

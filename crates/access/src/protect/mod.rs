@@ -117,6 +117,10 @@ pub struct Answering {
     dialect: Dialect,
 }
 
+#[expect(
+    clippy::large_enum_variant,
+    reason = "nearly every request is routed, and a box for each would cost more than the space"
+)]
 enum Answer {
     Routed(RouteFuture<Infallible>),
     /// `None` after it was given.

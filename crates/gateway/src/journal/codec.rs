@@ -49,6 +49,10 @@ mod flag {
 pub(super) struct NoRow;
 
 /// Appends a row to the payload of the frame with this id.
+#[expect(
+    clippy::too_many_lines,
+    reason = "one line a field, in the order in which they lie"
+)]
 pub(super) fn encode(payload: &mut Vec<u8>, id: &Id, row: &RequestRow) {
     // Every field by name, so that one that is added is not forgotten here.
     let RequestRow {
@@ -86,7 +90,8 @@ pub(super) fn encode(payload: &mut Vec<u8>, id: &Id, row: &RequestRow) {
     let own_id = *row_id == *uuid.hyphenated().encode_lower(&mut text);
     let own_trace = *trace_id == *uuid.simple().encode_lower(&mut text);
     let half = parent_span_id.is_empty() && half_of(trace_id) == Some(span_id.as_str());
-    let spans = !half && !(span_id.is_empty() && parent_span_id.is_empty());
+    let told = !span_id.is_empty() || !parent_span_id.is_empty();
+    let spans = told && !half;
     let flags = [
         (*stream, flag::STREAM),
         (first_token_us.is_some(), flag::FIRST_TOKEN),
@@ -149,6 +154,10 @@ pub(super) fn decode(payload: &[u8], id: &Id) -> Result<RequestRow, NoRow> {
     }
 }
 
+#[expect(
+    clippy::cognitive_complexity,
+    reason = "one line a field, in the order in which they lie"
+)]
 fn fields(mut from: Reader<'_>, id: &Id) -> Option<RequestRow> {
     let flags = from.count()?;
     let has = |flag: u64| flags & flag != 0;
@@ -349,6 +358,10 @@ impl Reader<'_> {
     }
 
     /// What is read if it is there; `None` when that fails.
+    #[expect(
+        clippy::option_option,
+        reason = "the outer one is a failure, the inner one an absent field"
+    )]
     fn when<T>(&mut self, there: bool, read: impl FnOnce(&mut Self) -> Option<T>) -> Option<Option<T>> {
         if there { read(self).map(Some) } else { Some(None) }
     }

@@ -62,9 +62,8 @@ async fn reconcile(object: Arc<ModelProvider>, context: Arc<Context>) -> Result<
     );
     control::write_status(&context, &*object, object.status.as_ref(), &status).await?;
     Ok(match observed {
-        Observed::Disabled => Action::await_change(),
         Observed::Answered(_) if object.spec.kind == ProviderType::Embedded => Action::await_change(),
-        Observed::NotAsked => Action::await_change(),
+        Observed::Disabled | Observed::NotAsked => Action::await_change(),
         Observed::Answered(_) | Observed::NoList => Action::requeue(REFRESH),
         Observed::Failed { .. } => Action::requeue(RECHECK),
     })

@@ -1,6 +1,7 @@
 //! A try at a provider's embeddings: forwarded between ends of `OpenAI`'s dialect, translated otherwise.
 
 use ::http::Uri;
+use bytes::Bytes;
 use stead_dialects::{
     chat::{Sent, Target as Wanted, TranslateError, Wire},
     cohere::embeddings as cohere,
@@ -73,12 +74,12 @@ pub(super) async fn ask(
     let mut tally = Tally::new(ledger.keeps_output());
     tally.usage = vectors.usage.map(from_wire);
     tally.finished = true;
-    let body = write(call, &vectors, request.encoding);
+    let body = Bytes::from(write(call, &vectors, request.encoding));
     tally.whole(&body);
     Ok(Answer::Whole {
         status,
         sort: JSON,
-        body: body.into(),
+        body,
         tally,
     })
 }

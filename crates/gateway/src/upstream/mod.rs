@@ -66,19 +66,24 @@ pub(crate) async fn ask(call: &Call<'_>, target: &Target, ledger: &mut Ledger) -
         Api::Broken(why) => Err(Failure::unusable(provider, why)),
         Api::Embedded(_) if call.operation == Operation::CountTokens => count::estimate(call, ledger),
         Api::Embedded(files) => embedded::ask(call, target, files, ledger).await,
-        Api::Http(api) if call.operation == Operation::Chat => chat::ask(call, target, api, ledger).await,
-        Api::Http(api) if call.operation == Operation::CountTokens => {
-            count::ask(call, target, api, ledger).await
-        }
-        Api::Http(api) if call.operation == Operation::Embeddings => {
-            embeddings::ask(call, target, api, ledger).await
-        }
-        Api::Http(api) if call.operation == Operation::Rerank => rerank::ask(call, target, api, ledger).await,
-        Api::Http(api) if speaks_openai(api) && call.operation == Operation::Completions => {
-            http::ask(call, target, api, ledger).await
-        }
-        Api::Http(api) if speaks_openai(api) => other::ask(call, target, api, ledger).await,
-        Api::Http(_) => Err(Failure::unsupported(provider, call.operation.describe())),
+        Api::Http(api) => over_http(call, target, api, ledger).await,
+    }
+}
+
+async fn over_http(
+    call: &Call<'_>,
+    target: &Target,
+    api: &HttpApi,
+    ledger: &mut Ledger,
+) -> Result<Answer, Failure> {
+    match call.operation {
+        Operation::Chat => chat::ask(call, target, api, ledger).await,
+        Operation::CountTokens => count::ask(call, target, api, ledger).await,
+        Operation::Embeddings => embeddings::ask(call, target, api, ledger).await,
+        Operation::Rerank => rerank::ask(call, target, api, ledger).await,
+        _ if !speaks_openai(api) => Err(Failure::unsupported(&target.provider, call.operation.describe())),
+        Operation::Completions => http::ask(call, target, api, ledger).await,
+        _ => other::ask(call, target, api, ledger).await,
     }
 }
 

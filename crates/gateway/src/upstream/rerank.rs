@@ -2,6 +2,7 @@
 //! embeddings inference.
 
 use ::http::Uri;
+use bytes::Bytes;
 use stead_dialects::rerank::{Dialect, Request};
 
 use super::{
@@ -55,15 +56,14 @@ pub(super) async fn ask(
     let mut tally = Tally::new(ledger.keeps_output());
     tally.usage = Some(answer.usage.map(from_wire).unwrap_or_default());
     tally.finished = true;
-    let body = answer
-        .write(&request, &call.request.fields.model, &call.id.to_string())
-        .to_string()
-        .into_bytes();
+    let id = call.id.to_string();
+    let body = answer.write(&request, &call.request.fields.model, &id);
+    let body = Bytes::from(body.to_string());
     tally.whole(&body);
     Ok(Answer::Whole {
         status,
         sort: JSON,
-        body: body.into(),
+        body,
         tally,
     })
 }
