@@ -70,7 +70,7 @@ pub(crate) async fn read(
 }
 
 /// A page as clients get it.
-pub(crate) fn document(objects: Vec<Value>, has_more: bool) -> Value {
+pub(crate) fn document(objects: &[Value], has_more: bool) -> Value {
     let id = |object: Option<&Value>| object.and_then(|object| object.get("id")).cloned();
     json!({
         "object": "list",

@@ -76,6 +76,10 @@ struct LineError {
 /// When a batch came to where it stands, in seconds since 1970.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(default)]
+#[expect(
+    clippy::struct_field_names,
+    reason = "the names that clients see, and that the record has"
+)]
 struct Times {
     created_at: i64,
     in_progress_at: Option<i64>,

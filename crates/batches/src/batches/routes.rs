@@ -46,8 +46,8 @@ async fn list(State(runner): State<Runner>, query: Parameters, request: Request)
     let caller = Caller::of(&request.into_parts().0)?;
     let Query(options) = query.map_err(|error| Error::invalid(error.body_text()))?;
     let (found, more) = runner.store.list(&caller.project, &options).await?;
-    let objects = found.iter().map(|(id, batch)| batch.document(id)).collect();
-    Ok(Json(page::document(objects, more)))
+    let objects: Vec<Value> = found.iter().map(|(id, batch)| batch.document(id)).collect();
+    Ok(Json(page::document(&objects, more)))
 }
 
 async fn one(State(runner): State<Runner>, Path(id): Path<String>, request: Request) -> Answer {

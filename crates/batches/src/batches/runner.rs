@@ -176,29 +176,16 @@ impl Runner {
             return;
         };
         let work = Arc::new(Work::new(self, place, token));
-        loop {
-            let error = match self.attempt(&work).await {
-                Ok(()) => return,
-                Err(error) => error,
-            };
-            let id = &work.place.id;
-            if passes(&error) {
-                tracing::warn!(
-                    batch = id,
-                    error = error.full_message(),
-                    "the batch goes on later"
-                );
-                tokio::time::sleep(PAUSE).await;
-            } else if let Err(error) = work.fail(&error).await {
-                tracing::warn!(
-                    batch = id,
-                    error = error.full_message(),
-                    "the batch's end was not stored"
-                );
-                tokio::time::sleep(PAUSE).await;
-            } else {
+        while let Err(error) = self.attempt(&work).await {
+            if !passes(&error) && work.fail(&error).await.is_ok() {
                 return;
             }
+            tracing::warn!(
+                batch = work.place.id,
+                error = error.full_message(),
+                "the batch goes on later"
+            );
+            tokio::time::sleep(PAUSE).await;
         }
     }
 

@@ -132,8 +132,8 @@ async fn list(State(files): State<Files>, query: Parameters, request: Request) -
     let caller = Caller::of(&request.into_parts().0)?;
     let Query(options) = query.map_err(|error| Error::invalid(error.body_text()))?;
     let (found, more) = files.list(&caller.project, &options).await?;
-    let objects = found.iter().map(|(id, file)| file.document(id)).collect();
-    Ok(Json(page::document(objects, more)))
+    let objects: Vec<Value> = found.iter().map(|(id, file)| file.document(id)).collect();
+    Ok(Json(page::document(&objects, more)))
 }
 
 async fn one(State(files): State<Files>, Path(id): Path<String>, request: Request) -> Answer<Json<Value>> {

@@ -84,7 +84,7 @@ impl Pool {
                 Err(mut error) => match error.take_message() {
                     // The other side had closed it meanwhile, and has seen nothing of the request.
                     Some(unsent) if reused => request = unsent,
-                    Some(_) | None => return Err(broke(error.into_error(), authority.as_str())),
+                    Some(_) | None => return Err(broke(&error.into_error(), authority.as_str())),
                 },
             }
         }
@@ -205,7 +205,7 @@ async fn open(
         .map_err(|_| Failure::timeout(host, patience))??;
     let (sender, driver) = http1::handshake(TokioIo::new(stream))
         .await
-        .map_err(|error| broke(error, authority.as_str()))?;
+        .map_err(|error| broke(&error, authority.as_str()))?;
     Ok(Link {
         sender,
         driver: Some(driver),

@@ -80,27 +80,21 @@ impl Leader {
     async fn keep(self) {
         loop {
             tokio::time::sleep(RENEW).await;
-            let looked = self.look(Starting::No).await;
-            if looked.is_err_and(|error| self.gives_up(&error)) {
+            let Err(error) = self.look(Starting::No).await else {
+                continue;
+            };
+            // Everything else passes, and the folder's lock sees to it that nobody else is there meanwhile.
+            let taken = error.get_hint() == Some(TAKEN);
+            tracing::error!(
+                error = error.full_message(),
+                taken,
+                "the leader's lease could not be renewed"
+            );
+            if taken {
                 self.lost.cancel();
                 return;
             }
         }
-    }
-
-    /// Whether a failed renewal means that someone else leads.
-    fn gives_up(&self, error: &Error) -> bool {
-        let error_text = error.full_message();
-        let taken = error.get_hint() == Some(TAKEN);
-        if taken {
-            tracing::error!(error = error_text, me = self.me, "this process no longer leads");
-        } else {
-            tracing::warn!(
-                error = error_text,
-                "the leader's lease could not be renewed; it is tried again"
-            );
-        }
-        taken
     }
 
     async fn look(&self, starting: Starting) -> Result<()> {
