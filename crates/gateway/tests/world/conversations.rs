@@ -57,7 +57,7 @@ async fn a_response_is_kept_and_the_next_one_goes_on_from_it() {
     let second = ask(&stage, json!({"input": "more", "previous_response_id": one})).await;
     let two = id(&second);
     assert_eq!(second.json()["previous_response_id"], json!(one));
-    ask(&stage, json!({"input": "most", "previous_response_id": two})).await;
+    id(&ask(&stage, json!({"input": "most", "previous_response_id": two})).await);
     let asked = provider.asked();
     let texts: Vec<String> = asked[2].json()["messages"]
         .as_array()
