@@ -17,7 +17,7 @@ async fn with(provider: &Provider, spec: Value) -> Stage {
     stage
 }
 
-fn say(body: Value) -> Act {
+fn say(body: &Value) -> Act {
     Act::Say(200, &[("content-type", "application/json")], body.to_string())
 }
 
@@ -39,7 +39,7 @@ async fn what_is_asked_in_json_passes_untouched_but_for_the_models_name() {
             json!({"results": [{"index": 0, "relevance_score": 0.5}], "usage": {"total_tokens": 7}}),
         ),
     ];
-    let provider = Provider::script(answers.clone().map(|(_, answer)| say(answer)));
+    let provider = Provider::script(answers.each_ref().map(|(_, answer)| say(answer)));
     let stage = with(&provider, json!({})).await;
     for (path, answer) in &answers {
         let body = json!({"model": "p/m", "prompt": "x", "future": 1}).to_string();
@@ -69,7 +69,9 @@ async fn form(stage: &Stage, path: &str, fields: &[(&str, &str)]) -> Reply {
     let mut body = String::new();
     for (name, value) in fields {
         let head = format!("--cut\r\nContent-Disposition: form-data; name=\"{name}\"\r\n\r\n");
-        body.push_str(&format!("{head}{value}\r\n"));
+        body.push_str(&head);
+        body.push_str(value);
+        body.push_str("\r\n");
     }
     body.push_str("--cut--\r\n");
     let request = http::Request::post(path)
@@ -83,7 +85,7 @@ async fn form(stage: &Stage, path: &str, fields: &[(&str, &str)]) -> Reply {
 #[tokio::test]
 async fn uploads_pass_with_the_providers_name_of_the_model() {
     let provider = Provider::script([
-        say(json!({"text": "hello", "usage": {"type": "duration", "seconds": 2.5}})),
+        say(&json!({"text": "hello", "usage": {"type": "duration", "seconds": 2.5}})),
         Act::Say(200, &[("content-type", "text/plain")], "hello\n".into()),
         Act::Say(200, &[("content-type", "text/html")], "<html>".into()),
     ]);
@@ -139,7 +141,7 @@ async fn embeddings_are_answered_in_the_clients_dialect() {
     let vectors = json!({"object": "list", "model": "m", "data": [
         {"object": "embedding", "index": 0, "embedding": [0.5, 1.0]}],
         "usage": {"prompt_tokens": 3, "total_tokens": 3}});
-    let provider = Provider::script([say(vectors)]);
+    let provider = Provider::script([say(&vectors)]);
     let stage = with(&provider, json!({})).await;
     let cases = [
         (
@@ -186,7 +188,7 @@ async fn embeddings_are_answered_in_the_clients_dialect() {
 
 #[tokio::test]
 async fn a_prompt_is_counted_by_the_provider_or_estimated_and_never_billed() {
-    let provider = Provider::script([say(json!({"input_tokens": 14}))]);
+    let provider = Provider::script([say(&json!({"input_tokens": 14}))]);
     let stage = with(&provider, json!({"type": "anthropic"})).await;
     let body = json!({"model": "p/m", "messages": [{"role": "user", "content": "hello there"}]}).to_string();
     let reply = stage.post("/v1/messages/count_tokens", &body).await;
@@ -254,7 +256,7 @@ async fn documents_are_ranked_in_each_providers_form() {
         ),
     ];
     for (kind, path, answer) in cases {
-        let provider = Provider::script([say(answer)]);
+        let provider = Provider::script([say(&answer)]);
         let base = if kind == "cohere" {
             "https://p.test/v2"
         } else {
@@ -282,7 +284,7 @@ async fn documents_are_ranked_in_each_providers_form() {
 async fn what_a_flavour_of_openais_dialect_does_not_take_is_left_out_and_told() {
     let answer = json!({"id": "c", "object": "chat.completion", "model": "m", "choices": [
         {"index": 0, "message": {"role": "assistant", "content": "hi"}, "finish_reason": "stop"}]});
-    let provider = Provider::script([say(answer)]);
+    let provider = Provider::script([say(&answer)]);
     let stage = with(&provider, json!({"type": "groq"})).await;
     let body =
         json!({"model": "p/m", "messages": [{"role": "user", "content": "hi"}], "logit_bias": {"1": 5}});

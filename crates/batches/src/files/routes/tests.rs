@@ -71,9 +71,8 @@ fn form(fields: &[(&str, Option<&str>, &str)]) -> String {
         let filename = filename
             .map(|name| format!("; filename=\"{name}\""))
             .unwrap_or_default();
-        text += &format!(
-            "--b0\r\nContent-Disposition: form-data; name=\"{name}\"{filename}\r\n\r\n{content}\r\n"
-        );
+        let head = format!("--b0\r\nContent-Disposition: form-data; name=\"{name}\"{filename}");
+        text.extend([head.as_str(), "\r\n\r\n", content, "\r\n"]);
     }
     text + "--b0--\r\n"
 }
