@@ -13,7 +13,7 @@ use stead_testkit::{FakeApi, FakeTerminal, LocalServer};
 use crate::stage::hash;
 
 /// Runs a command line and returns what it printed.
-async fn run(api: &FakeApi, routes: Router, line: &str, input: &[&str]) -> Result<Vec<View>> {
+pub(crate) async fn run(api: &FakeApi, routes: Router, line: &str, input: &[&str]) -> Result<Vec<View>> {
     let terminal = Arc::new(FakeTerminal::input(input));
     let session = terminal.session(
         LocalServer::new(routes, Principal::admin(), api.clone()),

@@ -3,10 +3,11 @@
 use axum::extract::Request;
 use http::{Method, StatusCode, header};
 use serde_json::{Value, json};
-use stead_kernel::Body;
+use stead_kernel::{Body, Reason};
 use stead_testkit::World;
 
 use crate::{
+    commands,
     providers::{Provider, answer},
     stage::{KEY, Reply, Stage},
 };
@@ -119,4 +120,37 @@ async fn prompts_are_listed_shown_and_removed_and_keys_may_not() {
         assert_eq!(reply.status.as_u16(), status, "{method} {path}: {}", reply.text());
     }
     assert_eq!(stage.get("/api/prompts", KEY).await.status, StatusCode::FORBIDDEN);
+}
+
+#[tokio::test]
+async fn prompts_are_made_labelled_and_shown_by_the_command() {
+    let stage = Stage::start(World::new()).await;
+    let run = async |line: &str| {
+        let views = commands::run(&stage.world.api, stage.routes(), line, &[]).await;
+        views.map(|views| views.last().map_or(Value::Null, |view| view.items.clone().into()))
+    };
+    let made = run("prompt put greet --text Hello,{{who}} --description first")
+        .await
+        .unwrap();
+    assert_eq!(
+        (&made[0]["version"], &made[0]["variables"]),
+        (&json!(1), &json!(["who"]))
+    );
+    run("prompt put greet --messages [{\"role\":\"user\",\"content\":\"Hi\"}]")
+        .await
+        .unwrap();
+    run("prompt label greet production --version 1").await.unwrap();
+    let list = run("prompt list").await.unwrap();
+    assert_eq!(list[0]["labels"], json!({"production": 1}));
+    let shown = run("prompt get greet --version production").await.unwrap();
+    assert_eq!(shown[0]["template"], json!({"text": "Hello,{{who}}"}));
+    run("prompt label greet production").await.unwrap();
+    for (line, reason) in [
+        ("prompt get greet --version production", Reason::NotFound),
+        ("prompt put greet", Reason::Invalid),
+        ("prompt put greet --messages x", Reason::Invalid),
+        ("prompt label greet x --version 9", Reason::NotFound),
+    ] {
+        assert_eq!(run(line).await.unwrap_err().reason(), reason, "{line}");
+    }
 }

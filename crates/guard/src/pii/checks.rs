@@ -238,11 +238,11 @@ fn has_country(digits: &str) -> bool {
     short(1) || short(2) || digits.starts_with(['2', '3', '4', '5', '6', '8', '9'])
 }
 
-/// `01.02.2024` and the like.
+/// `01.02.2024` and `078-05-1120` and the like.
 fn is_date(written: &str) -> bool {
     let mut parts = written.split(['.', '/', '-', ' ']);
     let lengths: Vec<usize> = parts.by_ref().take(3).map(str::len).collect();
-    lengths == [2, 2, 4]
+    lengths == [2, 2, 4] || lengths == [3, 2, 4]
 }
 
 fn balanced(written: &str) -> bool {
