@@ -176,13 +176,13 @@ async fn start(context: Context) -> Result<Running> {
         clock: Arc::clone(&context.ports.clock),
     };
     let looked = snapshot.clone();
+    let managing = prompt::routes(prompts, Arc::clone(&context.ports.authorizer));
     Ok(Running {
-        // The control process lends out quotas, so it knows them too where it answers no model API.
+        // The control process lends out quotas and keeps the prompts, also where it answers no model API.
         routes: if context.roles.has(Role::Gateway) {
-            let prompts = prompt::routes(prompts, Arc::clone(&context.ports.authorizer));
-            api::router(gateway).merge(lending).merge(prompts)
+            api::router(gateway).merge(lending).merge(managing)
         } else {
-            lending
+            lending.merge(managing)
         },
         authenticators: vec![Arc::new(keys)],
         metrics: vec![Arc::new(move || {

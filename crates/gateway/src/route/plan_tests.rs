@@ -72,6 +72,16 @@ fn routes_that_cannot_work_are_refused() {
             json!({"targets": [target], "cache": {"embeddingRoute": "e"}}),
             Some(Reason::Invalid),
         ),
+    ];
+    for (spec, expected) in cases {
+        assert_eq!(write(&spec), expected, "{spec}");
+    }
+}
+
+#[test]
+fn fallbacks_breakers_and_checks_that_cannot_work_are_refused() {
+    let target = json!({"provider": "p", "model": "m"});
+    let cases = [
         (
             json!({"targets": [target], "fallbacks": [{"route": "chat", "on": ["Error"]}]}),
             Some(Reason::Invalid),

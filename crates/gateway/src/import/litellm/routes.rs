@@ -414,6 +414,9 @@ fn span(seconds: f64) -> String {
 /// When a target is left alone: `LiteLLM` counts failures in a minute, Stead those in a row.
 fn breaker(settings: &Settings, scope: &mut Scope<'_>) -> Option<Value> {
     let known = scope.vocabulary.has_field("ModelRoute", "breaker");
+    if known && settings.no_cooldowns {
+        return Some(json!({"failures": 0}));
+    }
     let both = [&settings.allowed_fails, &settings.cooldown];
     for (path, value) in both.into_iter().flatten() {
         let text = if known {

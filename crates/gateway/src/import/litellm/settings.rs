@@ -28,6 +28,8 @@ pub(super) struct Settings {
     /// Where failures and cooldown stand, with their values.
     pub(super) allowed_fails: Option<(String, f64)>,
     pub(super) cooldown: Option<(String, f64)>,
+    /// Whether targets that fail are asked all the same.
+    pub(super) no_cooldowns: bool,
     master_key: Option<String>,
 }
 
@@ -81,8 +83,11 @@ impl Settings {
         self.allowed_fails = self.allowed_fails.take().or(at("allowed_fails", fails));
         self.cooldown = self.cooldown.take().or(at("cooldown_time", cooldown));
         if disabled == Some(true) {
-            let text = "a target that fails is left alone for a while; that cannot be switched off";
-            notes.missing(section.at("disable_cooldowns"), text);
+            self.no_cooldowns = true;
+            if !vocabulary.has_field("ModelRoute", "breaker") {
+                let text = "a target that fails is left alone for a while; that cannot be switched off";
+                notes.missing(section.at("disable_cooldowns"), text);
+            }
         }
         self.read_fallbacks(section, vocabulary, notes);
     }

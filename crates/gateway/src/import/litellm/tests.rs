@@ -227,11 +227,11 @@ fn fallbacks_lead_to_routes_only_and_odd_names_are_changed_and_said() {
         "litellm_settings.fallbacks[1].unknown-group",
         "litellm_settings.context_window_fallbacks",
         "router_settings.model_group_alias.dangling",
-        "router_settings.disable_cooldowns",
         "router_settings.retry_policy",
     ] {
         note(&import, path);
     }
+    assert_eq!(small["breaker"], json!({"failures": 0}));
 }
 
 #[test]
