@@ -9,7 +9,7 @@ use std::{
 use bytes::Bytes;
 use futures::Stream;
 use http_body::Body as _;
-use stead_dialects::chat::{Decoder, Delta, Encoder, Event, Stop};
+use stead_dialects::chat::{Decoder, Delta, Encoder, Event, Stop, Wire};
 use stead_kernel::{
     Body,
     ports::{FinishReason, Generated, GenerationStream, TokenUsage},
@@ -40,6 +40,8 @@ pub(crate) struct TranslatedStream<E> {
     encoder: Box<dyn Encoder>,
     /// Used again for every piece.
     events: Vec<Event>,
+    /// Whether the answer gets an id of ours: what is kept under it must not be replaced by another answer's.
+    own_id: bool,
     /// What went wrong after the piece that was just passed on.
     failure: Option<Failure>,
     ended: bool,
@@ -52,9 +54,16 @@ impl<E: Events> TranslatedStream<E> {
             source,
             encoder,
             events: Vec::new(),
+            own_id: false,
             failure: None,
             ended: false,
         }
+    }
+
+    /// The same with an id of ours for answers to a client of this dialect, where answers are kept by it.
+    pub(crate) fn kept_as(mut self, client: Wire) -> Self {
+        self.own_id = client == Wire::Responses;
+        self
     }
 
     /// Writes the events that are there.
@@ -70,7 +79,10 @@ impl<E: Events> TranslatedStream<E> {
                     self.failure = Some(Failure::of_body(&self.provider, &error));
                     break;
                 }
-                event => {
+                mut event => {
+                    if let (true, Event::Start { id, .. }) = (self.own_id, &mut event) {
+                        id.clear();
+                    }
                     take_event(&event, tally);
                     self.encoder.event(&event, &mut out);
                 }

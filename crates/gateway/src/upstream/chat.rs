@@ -187,10 +187,14 @@ async fn whole(
 ) -> Result<Answer, Failure> {
     let status = response.status();
     let body = collect(call, provider, response.into_body(), ANSWER_LIMIT).await?;
-    let answer = plan
+    let mut answer = plan
         .dialect
         .answer(&body)
         .map_err(|error| Failure::garbage(provider, &error.message))?;
+    if call.surface.wire == Wire::Responses {
+        // It is kept under its id, so that it gets one of ours: nobody knows whether the provider's is unique.
+        answer.id.clear();
+    }
     let mut tally = Tally::new(ledger.keeps_output());
     tally.usage = answer.usage.map(from_wire);
     // In case the provider does not count: about four bytes a token.
@@ -239,6 +243,6 @@ fn stream(
         Box::new(ForwardedStream::new(provider, body, framing, decoder, encoder))
     } else {
         let events = ProviderEvents::new(Arc::clone(&provider), body, decoder);
-        Box::new(TranslatedStream::new(provider, events, encoder))
+        Box::new(TranslatedStream::new(provider, events, encoder).kept_as(call.surface.wire))
     })
 }
