@@ -35,7 +35,7 @@ class Bench:
         arguments = [*words]
         if proxy is not None:
             address, key = f"127.0.0.1:{proxy.port}", proxy.key
-            arguments += ["--pid", str(proxy.process.pid)]
+            arguments += ["--pid", str(proxy.process.pid), *(["--admin", proxy.admin] if proxy.admin else [])]
             arguments += [word for line in proxy.headers for word in ("--header", line)]
             if "--model" not in words:
                 arguments += ["--model", proxy.model]
@@ -104,13 +104,21 @@ def starts(bench: Bench, stead: Stead) -> None:
             stead.stop()
 
 
-def main(folder: pathlib.Path) -> None:
-    # Both ends of every idle stream are files of one process here.
-    files = 4 * IDLE_STREAMS
+def idle_streams() -> int:
+    """Lets processes open the files that idle streams need; returns how many streams these are for."""
+    # Both ends of every stream are files of the load; of the proxy, too.
+    wanted = 2 * IDLE_STREAMS + 1_000
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     try:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (files, max(files, resource.getrlimit(resource.RLIMIT_NOFILE)[1])))
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, max(wanted, most)))
+        return IDLE_STREAMS
     except (ValueError, PermissionError):
-        print("this user may not open enough files for idle streams", file=sys.stderr)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+        return min(IDLE_STREAMS, (most - 400) // 2)
+
+
+def main(folder: pathlib.Path) -> None:
+    streams = idle_streams()
     bench = Bench(folder)
     steads = [Stead(folder, bench.standin, capture) for capture in ("sampled", "full")]
     proxies: list[Proxy | None] = [None, *([Nginx(folder, bench.standin)] if shutil.which("nginx") else []), *steads]
@@ -126,7 +134,7 @@ def main(folder: pathlib.Path) -> None:
         starts(bench, steads[0])
         time.sleep(3)
         bench.write("stead-sampled", "idle", {"errors": 0, "memory": memory(steads[0].process.pid)})
-        bench.measure("silent", steads[0], IDLE_STREAMS, "--stream", "silent", seconds=2)
+        bench.measure("silent", steads[0], streams, "--stream", "silent", seconds=2)
         for proxy in proxies[1:]:
             proxy.stop()
         peers(bench, folder)

@@ -57,6 +57,7 @@ class Proxy:
     model = "bench/bench"
     key = "none"
     headers: tuple[str, ...] = ()
+    admin = ""
 
     def __init__(self, folder: pathlib.Path, standin: str):
         self.folder, self.standin = folder, standin
@@ -142,6 +143,7 @@ class Stead(Proxy):
         add = ["provider", "add", "--private", "--model", "bench", "--url"]
         self.command(*add, f"http://{self.standin}/v1", "--type", "openai-compatible", "bench")
         self.command(*add, f"http://{self.standin}", "--type", "anthropic", "claude", "--key-stdin", text="none\n")
+        self.admin = (self.data / "keys/admin.token").read_text().strip()
         self.key = json.loads(self.command("key", "create", "bench", "-o", "json"))["key"]
 
     def command(self, *words: str, text: str = "") -> str:

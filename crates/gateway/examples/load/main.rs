@@ -44,7 +44,7 @@ use wire::Connection;
 /// So that the other side's allocator, caches and connections settle.
 const WARM_UP: Duration = Duration::from_secs(1);
 /// The longest wait until a process has done what it left for later.
-const PATIENCE: Duration = Duration::from_secs(15);
+const PATIENCE: Duration = Duration::from_secs(60);
 /// What every token of an answer has, in any dialect.
 const TOKEN: &[u8] = b" token";
 
@@ -66,6 +66,9 @@ struct Options {
     /// A header besides the usual ones.
     #[arg(long)]
     header: Vec<String>,
+    /// Stead's admin token, to ask how many rows are on their way to their store.
+    #[arg(long)]
+    admin: Option<String>,
     /// The process whose processor time and memory count.
     #[arg(long)]
     pid: Option<u32>,
@@ -143,13 +146,16 @@ async fn report(options: Rc<Options>) -> Result<Value, Failure> {
 }
 
 async fn measure(options: &Rc<Options>) -> Result<Value, Failure> {
-    let before = options.pid.map(process::processor_time);
+    let before = match options.pid {
+        Some(pid) => Some(processor_time_at_rest(options, pid).await?),
+        None => None,
+    };
     let began = Instant::now();
     let seen = run(options, Duration::from_secs_f64(options.seconds)).await?;
     let spent = began.elapsed().as_secs_f64();
     let memory = options.pid.map(process::memory);
     let after = match options.pid {
-        Some(pid) => Some(processor_time_at_rest(pid).await),
+        Some(pid) => Some(processor_time_at_rest(options, pid).await?),
         None => None,
     };
     let latencies = sorted(&seen.latencies);
@@ -171,17 +177,43 @@ async fn measure(options: &Rc<Options>) -> Result<Value, Failure> {
 }
 
 /// The processor time once the process has done what it left for later: rows that wait for their store count, too.
-async fn processor_time_at_rest(pid: u32) -> f64 {
+async fn processor_time_at_rest(options: &Options, pid: u32) -> Result<f64, Failure> {
     let end = Instant::now() + PATIENCE;
+    while rows_under_way(options).await? > 0 {
+        if Instant::now() > end {
+            return Err("rows are still on their way to their store".into());
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
     let mut before = process::processor_time(pid);
     loop {
-        tokio::time::sleep(Duration::from_millis(400)).await;
+        tokio::time::sleep(Duration::from_millis(300)).await;
         let now = process::processor_time(pid);
         if now - before < 0.015 || Instant::now() > end {
-            return now;
+            return Ok(now);
         }
         before = now;
     }
+}
+
+/// How many rows Stead has in its journal only.
+async fn rows_under_way(options: &Options) -> Result<u64, Failure> {
+    const NAME: &str = "\nstead_gateway_journal_lag_rows ";
+    let Some(token) = &options.admin else { return Ok(0) };
+    let request = format!(
+        "GET /metrics HTTP/1.1\r\nhost: {}\r\nauthorization: Bearer {token}\r\n\r\n",
+        options.address
+    );
+    let mut text = Vec::new();
+    let mut connection = Connection::open(options.address).await?;
+    connection
+        .ask(request.as_bytes(), |piece| text.extend_from_slice(piece))
+        .await?;
+    let text = String::from_utf8(text)?;
+    let found = text.split_once(NAME).and_then(|(_, rest)| rest.lines().next());
+    Ok(found
+        .ok_or("the metrics do not tell how many rows wait")?
+        .parse()?)
 }
 
 fn sorted(numbers: &RefCell<Vec<u32>>) -> Vec<u32> {
