@@ -44,7 +44,7 @@ use wire::Connection;
 /// So that the other side's allocator, caches and connections settle.
 const WARM_UP: Duration = Duration::from_secs(1);
 /// The longest wait until a process has done what it left for later.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 /// What every token of an answer has, in any dialect.
 const TOKEN: &[u8] = b" token";
 
