@@ -23,7 +23,6 @@ fn write(spec: &Value) -> Option<Reason> {
 }
 
 #[test]
-#[expect(clippy::too_many_lines, reason = "a table of what is refused")]
 fn routes_that_cannot_work_are_refused() {
     let target = json!({"provider": "p", "model": "m"});
     let cases = [
