@@ -1,32 +1,31 @@
 //! A stream in the client's own dialect, of any dialect but `OpenAI`'s: frames pass as they are, and are read beside.
 
 use std::{
-    collections::VecDeque,
-    pin::Pin,
     sync::Arc,
     task::{Context, Poll, ready},
 };
 
 use bytes::Bytes;
-use http_body::Body as _;
 use stead_dialects::chat::{Decoder, Encoder, Event, Framing};
 use stead_kernel::Body;
 
-use super::{Source, splitter::Splitter, translated::take_event};
+use super::{
+    Source,
+    pump::{Pump, Turn},
+    splitter::Splitter,
+    translated::take_event,
+};
 use crate::{api::error::ApiError, dispatch::Failure, snapshot::Provider, tally::Tally};
 
 /// Passes a provider's frames on. The frame that ends the answer waits until the request is settled.
 pub(crate) struct ForwardedStream {
-    provider: Arc<Provider>,
-    body: Body,
+    pump: Pump,
     frames: Frames,
     decoder: Box<dyn Decoder>,
     /// Writes the error with which a stream ends that failed.
     encoder: Box<dyn Encoder>,
-    waiting: VecDeque<Result<Bytes, Failure>>,
     /// The frames that end the answer.
     tail: Vec<u8>,
-    ended: bool,
 }
 
 /// Cuts bytes into frames.
@@ -47,11 +46,16 @@ impl Frames {
                 frames.extend(std::iter::from_fn(|| splitter.next()));
             }
             Self::Lines(rest) => {
+                // What waited holds no end of a line.
+                let (mut begin, mut from) = (0, rest.len());
                 rest.extend_from_slice(&data);
-                while let Some(end) = memchr::memchr(b'\n', rest) {
-                    let line: Vec<u8> = rest.drain(..=end).collect();
-                    frames.push(line.into());
+                while let Some(at) = memchr::memchr(b'\n', rest.get(from..).unwrap_or_default()) {
+                    from += at + 1;
+                    let line = rest.get(begin..from).unwrap_or_default();
+                    frames.push(Bytes::copy_from_slice(line));
+                    begin = from;
                 }
+                rest.drain(..begin);
                 if rest.len() > LINE_LIMIT {
                     return Err(());
                 }
@@ -70,23 +74,21 @@ impl ForwardedStream {
         encoder: Box<dyn Encoder>,
     ) -> Self {
         Self {
-            provider,
-            body,
+            pump: Pump::new(provider, body),
             frames: match framing {
                 Framing::Events | Framing::Array => Frames::Events(Splitter::default()),
                 Framing::Lines => Frames::Lines(Vec::new()),
             },
             decoder,
             encoder,
-            waiting: VecDeque::new(),
             tail: Vec::new(),
-            ended: false,
         }
     }
 
     fn take(&mut self, data: Bytes, tally: &mut Tally) {
         let Ok(frames) = self.frames.feed(data) else {
-            self.fail(Failure::garbage(&self.provider, "an event without end"));
+            self.pump
+                .fail(Failure::garbage(&self.pump.provider, "an event without end"));
             return;
         };
         let mut piece = Vec::new();
@@ -94,21 +96,22 @@ impl ForwardedStream {
             let mut events = Vec::new();
             if let Err(error) = self.decoder.push(&frame, &mut events) {
                 self.pass(piece);
-                self.fail(Failure::garbage(&self.provider, &error.to_string()));
+                self.pump
+                    .fail(Failure::garbage(&self.pump.provider, &error.to_string()));
                 return;
             }
             for event in &events {
                 match event {
                     Event::Error(error) => {
                         self.pass(piece);
-                        self.fail(Failure::of_body(&self.provider, error));
+                        self.pump.fail(Failure::of_body(&self.pump.provider, error));
                         return;
                     }
-                    Event::End => self.ended = true,
+                    Event::End => self.pump.end(),
                     other => take_event(other, tally),
                 }
             }
-            if self.ended {
+            if self.pump.has_ended() {
                 self.tail.extend_from_slice(&frame);
                 break;
             }
@@ -119,30 +122,25 @@ impl ForwardedStream {
 
     fn pass(&mut self, piece: Vec<u8>) {
         if !piece.is_empty() {
-            self.waiting.push_back(Ok(piece.into()));
+            self.pump.pass(piece.into());
         }
-    }
-
-    fn fail(&mut self, failure: Failure) {
-        self.waiting.push_back(Err(failure));
-        self.ended = true;
     }
 
     /// The provider closed: that is the end only after a complete answer.
     fn close(&mut self, tally: &mut Tally) {
         let mut events = Vec::new();
         if self.decoder.close(&mut events).is_err() {
-            self.fail(Failure::broken(&self.provider));
+            self.pump.fail(Failure::broken(&self.pump.provider));
             return;
         }
         for event in &events {
             match event {
-                Event::Error(error) => return self.fail(Failure::of_body(&self.provider, error)),
+                Event::Error(error) => return self.pump.fail(Failure::of_body(&self.pump.provider, error)),
                 Event::End => {}
                 other => take_event(other, tally),
             }
         }
-        self.ended = true;
+        self.pump.end();
     }
 }
 
@@ -153,20 +151,10 @@ impl Source for ForwardedStream {
         tally: &mut Tally,
     ) -> Poll<Option<Result<Bytes, Failure>>> {
         loop {
-            if let Some(piece) = self.waiting.pop_front() {
-                return Poll::Ready(Some(piece));
-            }
-            if self.ended {
-                return Poll::Ready(None);
-            }
-            match ready!(Pin::new(&mut self.body).poll_frame(context)) {
-                Some(Ok(frame)) => {
-                    if let Ok(data) = frame.into_data() {
-                        self.take(data, tally);
-                    }
-                }
-                Some(Err(_)) => self.fail(Failure::broken(&self.provider)),
-                None => self.close(tally),
+            match ready!(self.pump.poll(context)) {
+                Turn::Piece(piece) => return Poll::Ready(piece),
+                Turn::Data(data) => self.take(data, tally),
+                Turn::Closed => self.close(tally),
             }
         }
     }

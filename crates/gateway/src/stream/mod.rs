@@ -4,6 +4,7 @@ mod body;
 mod chunk;
 mod forwarded;
 mod openai;
+mod pump;
 mod splitter;
 mod translated;
 

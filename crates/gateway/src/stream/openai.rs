@@ -1,33 +1,28 @@
 //! A stream in the client's own dialect: events pass as they are.
 
 use std::{
-    collections::VecDeque,
-    pin::Pin,
     sync::Arc,
     task::{Context, Poll, ready},
 };
 
 use bytes::Bytes;
-use http_body::Body as _;
 use stead_kernel::Body;
 
 use super::{
     Source,
     chunk::{self, Sort},
     openai_end,
+    pump::{Pump, Turn},
     splitter::{self, Splitter},
 };
 use crate::{api::error::ApiError, dispatch::Failure, snapshot::Provider, tally::Tally};
 
 /// Passes the events of a provider on, except the last one and the usage that only the gateway asked for.
 pub(crate) struct OpenAiStream {
-    provider: Arc<Provider>,
-    body: Body,
+    pump: Pump,
     splitter: Splitter,
     /// Whether the chunk with the usage is for the gateway only.
     strips_usage: bool,
-    waiting: VecDeque<Result<Bytes, Failure>>,
-    ended: bool,
 }
 
 /// What becomes of an event.
@@ -41,19 +36,17 @@ enum Verdict {
 impl OpenAiStream {
     pub(crate) fn new(provider: Arc<Provider>, body: Body, strips_usage: bool) -> Self {
         Self {
-            provider,
-            body,
+            pump: Pump::new(provider, body),
             splitter: Splitter::default(),
             strips_usage,
-            waiting: VecDeque::new(),
-            ended: false,
         }
     }
 
     /// Takes in all whole events of these bytes; neighbours that pass go on as one piece.
     fn take(&mut self, data: Bytes, tally: &mut Tally) {
         if self.splitter.feed(data).is_err() {
-            self.fail(Failure::garbage(&self.provider, "an event without end"));
+            let failure = Failure::garbage(&self.pump.provider, "an event without end");
+            self.pump.fail(failure);
             return;
         }
         let mut run: Vec<Bytes> = Vec::new();
@@ -62,12 +55,12 @@ impl OpenAiStream {
                 Verdict::Pass => run.push(event),
                 Verdict::Drop => {}
                 Verdict::End => {
-                    self.ended = true;
+                    self.pump.end();
                     break;
                 }
                 Verdict::Fail(failure) => {
                     self.pass(run);
-                    self.fail(failure);
+                    self.pump.fail(failure);
                     return;
                 }
             }
@@ -89,9 +82,9 @@ impl OpenAiStream {
         match chunk::read(&data, tally) {
             Ok(Sort::Usage) if self.strips_usage => Verdict::Drop,
             Ok(Sort::Part | Sort::Usage) => Verdict::Pass,
-            Ok(Sort::Error) => Verdict::Fail(Failure::of_event(&self.provider, &data)),
+            Ok(Sort::Error) => Verdict::Fail(Failure::of_event(&self.pump.provider, &data)),
             Err(_) => Verdict::Fail(Failure::garbage(
-                &self.provider,
+                &self.pump.provider,
                 "an event is no chunk of an answer",
             )),
         }
@@ -102,26 +95,21 @@ impl OpenAiStream {
         let Some(first) = run.next() else { return };
         let rest: usize = run.as_slice().iter().map(Bytes::len).sum();
         if rest == 0 {
-            self.waiting.push_back(Ok(first));
+            self.pump.pass(first);
             return;
         }
         let mut joined = Vec::with_capacity(first.len() + rest);
         joined.extend_from_slice(&first);
         run.for_each(|event| joined.extend_from_slice(&event));
-        self.waiting.push_back(Ok(joined.into()));
-    }
-
-    fn fail(&mut self, failure: Failure) {
-        self.waiting.push_back(Err(failure));
-        self.ended = true;
+        self.pump.pass(joined.into());
     }
 
     /// The provider closed: that is the end only after a complete answer.
     fn close(&mut self, tally: &Tally) {
         if tally.finished && !self.splitter.has_rest() {
-            self.ended = true;
+            self.pump.end();
         } else {
-            self.fail(Failure::broken(&self.provider));
+            self.pump.fail(Failure::broken(&self.pump.provider));
         }
     }
 }
@@ -133,20 +121,10 @@ impl Source for OpenAiStream {
         tally: &mut Tally,
     ) -> Poll<Option<Result<Bytes, Failure>>> {
         loop {
-            if let Some(piece) = self.waiting.pop_front() {
-                return Poll::Ready(Some(piece));
-            }
-            if self.ended {
-                return Poll::Ready(None);
-            }
-            match ready!(Pin::new(&mut self.body).poll_frame(context)) {
-                Some(Ok(frame)) => {
-                    if let Ok(data) = frame.into_data() {
-                        self.take(data, tally);
-                    }
-                }
-                Some(Err(_)) => self.fail(Failure::broken(&self.provider)),
-                None => self.close(tally),
+            match ready!(self.pump.poll(context)) {
+                Turn::Piece(piece) => return Poll::Ready(piece),
+                Turn::Data(data) => self.take(data, tally),
+                Turn::Closed => self.close(tally),
             }
         }
     }
