@@ -116,13 +116,6 @@ impl Scanned {
         parsed.as_ref()
     }
 
-    /// The same request with its parsed form replaced: that is what is sent, not the body.
-    #[expect(dead_code, reason = "what guardrails and prompts change is the body itself")]
-    pub(crate) fn rewrite(&mut self, request: Request) {
-        self.rewritten = true;
-        self.parsed = OnceLock::from(Ok(Arc::new(request)));
-    }
-
     fn apply_limit(&self, request: &mut Request) {
         request.sampling.max_tokens = request.sampling.max_tokens.or(self.output_limit);
     }

@@ -1,6 +1,6 @@
 //! A try at a provider's chat over HTTP: forwarded where it speaks the client's dialect, translated where not.
 
-use std::sync::Arc;
+use std::{borrow::Cow, sync::Arc};
 
 use ::http::{HeaderName, HeaderValue, Response, StatusCode, Uri};
 use bytes::Bytes;
@@ -58,16 +58,22 @@ pub(super) async fn ask(
     let since = Instant::now();
     let dialect = stead_dialects::provider(spoken.wire)
         .ok_or_else(|| Failure::unsupported(provider, call.operation.describe()))?;
-    let sent = if forwards {
-        forwarded(call, target, spoken.wire)
-    } else {
-        translated(call, target, dialect)?
-    };
-    ledger.warn(sent.notes.clone());
-    let mut outgoing = outgoing(api, spoken, provider, &sent)?;
-    if forwards {
+    let outgoing = if forwards {
+        let path = path(call, target, spoken.wire);
+        let body = call
+            .request
+            .body_for(&target.model, provider.kind, call.operation);
+        let mut outgoing = Outgoing::plain(api, address(spoken, provider, &path)?, body);
         outgoing.headers.extend_from_slice(call.passed);
-    }
+        outgoing
+    } else {
+        let sent = translated(call, target, dialect)?;
+        ledger.warn(sent.notes);
+        let address = address(spoken, provider, &sent.path)?;
+        let mut outgoing = Outgoing::plain(api, address, sent.body.into());
+        outgoing.headers.extend(headers(&sent.headers));
+        outgoing
+    };
     let plan = Plan { dialect, forwards };
     let response = send(call, target, outgoing).await?;
     if !response.status().is_success() {
@@ -80,33 +86,23 @@ pub(super) async fn ask(
     whole(call, provider, response, &plan, ledger).await
 }
 
-/// The client's own body, with the provider's name of the model.
-fn forwarded(call: &Call<'_>, target: &Target, wire: Wire) -> Sent {
-    let path = match wire {
-        Wire::Anthropic => "messages".to_owned(),
-        Wire::Responses => "responses".to_owned(),
+/// Where a request goes that is in the provider's own dialect.
+fn path(call: &Call<'_>, target: &Target, wire: Wire) -> Cow<'static, str> {
+    match wire {
+        Wire::Anthropic => "messages".into(),
+        Wire::Responses => "responses".into(),
         Wire::Gemini => {
             let method = if call.request.fields.stream {
                 "streamGenerateContent?alt=sse"
             } else {
                 "generateContent"
             };
-            let wanted = wanted(target);
-            format!("{}:{method}", gemini::model_path(wanted))
+            format!("{}:{method}", gemini::model_path(wanted(target))).into()
         }
-        Wire::OllamaGenerate => "generate".to_owned(),
-        Wire::OpenAi | Wire::Mistral => "chat/completions".to_owned(),
+        Wire::OllamaGenerate => "generate".into(),
+        Wire::OpenAi | Wire::Mistral => "chat/completions".into(),
         // No client speaks the last two.
-        Wire::Ollama | Wire::Bedrock | Wire::Cohere => "chat".to_owned(),
-    };
-    Sent {
-        path,
-        body: call
-            .request
-            .body_for(&target.model, target.provider.kind, call.operation)
-            .to_vec(),
-        headers: Vec::new(),
-        notes: Vec::new(),
+        Wire::Ollama | Wire::Bedrock | Wire::Cohere => "chat".into(),
     }
 }
 
@@ -149,21 +145,16 @@ fn translated(
         .map_err(|error| Failure::inexpressible(&error))
 }
 
-fn outgoing<'a>(
-    api: &'a HttpApi,
-    spoken: &Spoken,
-    provider: &Provider,
-    sent: &Sent,
-) -> Result<Outgoing<'a>, Failure> {
-    let uri = Uri::try_from(format!("{}/{}", spoken.base, sent.path))
-        .map_err(|_| Failure::unusable(provider, "its address is none for this model"))?;
-    let headers = sent.headers.iter().filter_map(|(name, value)| {
+fn address(spoken: &Spoken, provider: &Provider, path: &str) -> Result<Uri, Failure> {
+    Uri::try_from(format!("{}/{path}", spoken.base))
+        .map_err(|_| Failure::unusable(provider, "its address is none for this model"))
+}
+
+/// The headers that a translated request needs besides the provider's own.
+fn headers(sent: &[(&'static str, String)]) -> impl Iterator<Item = (HeaderName, HeaderValue)> {
+    sent.iter().filter_map(|(name, value)| {
         let name = HeaderName::from_static(name);
         Some((name, HeaderValue::try_from(value).ok()?))
-    });
-    Ok(Outgoing {
-        headers: headers.collect(),
-        ..Outgoing::plain(api, uri, Bytes::copy_from_slice(&sent.body))
     })
 }
 
