@@ -57,7 +57,7 @@ pub(super) struct Job {
 
 /// A request that is read, resolved and reserved.
 pub(super) struct Prepared {
-    pub(super) request: Scanned,
+    pub(super) request: Arc<Scanned>,
     route: Arc<Route>,
     order: Order,
     controls: Option<Box<Controls>>,
@@ -138,7 +138,7 @@ impl Job {
         self.ledger
             .reserve(&request.body, request.fields.max_tokens, &first)?;
         Ok(Ready::Ask(Box::new(Prepared {
-            request,
+            request: Arc::new(request),
             route,
             order,
             controls,

@@ -37,7 +37,7 @@ pub(super) async fn answer(job: Job, prepared: Prepared) -> Response {
     let surface = job.surface;
     let early = job::describe(&job.ledger);
     let (id, created) = (job.ledger.uuid(), job.gateway.clock.now().as_second());
-    let request = prepared.request.clone();
+    let request = Arc::clone(&prepared.request);
     let mut work: Work = Box::pin(job.run(prepared));
     if let Ok(done) = tokio::time::timeout(PAUSE, &mut work).await {
         return done.respond(surface);
