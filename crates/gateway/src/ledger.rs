@@ -77,6 +77,8 @@ pub(crate) struct Ledger {
     outcome: Option<Arc<OnceLock<Outcome>>>,
     /// Its place in the quotas that hold for it.
     admitted: Admitted,
+    /// What attempts used that another one overtook; `None` while no two ran at a time.
+    beside: Option<shadow::Beside>,
     settled: bool,
 }
 
@@ -115,6 +117,7 @@ impl Ledger {
             warnings: Vec::new(),
             outcome: None,
             admitted: Admitted::default(),
+            beside: None,
             settled: false,
             books,
         }
@@ -385,6 +388,7 @@ impl Ledger {
             // Nobody was asked, and that costs nothing.
             self.row.cost = Some(NanoUsd::default());
         }
+        self.bill_the_lost();
         self.leave_provider();
         self.settle_quotas();
         self.capture(outcome, tally);

@@ -1,7 +1,7 @@
 //! Asks a second target while the first one is slow to begin; whoever begins first answers.
 //!
 //! *Invariant:* the two attempts share nothing that one could change: each has a record and a request of its own, and
-//! the record of the one that is cancelled is dropped with it, but for its line among the attempts.
+//! the record of the one that is cancelled is dropped with it, but for its line among the attempts and what it cost.
 
 use std::{pin::pin, sync::atomic::Ordering, time::Duration};
 

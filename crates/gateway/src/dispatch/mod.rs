@@ -182,7 +182,11 @@ impl Dispatch<'_> {
         let Some(target) = route.targets.get(place) else {
             return (place, Err(queue.refusal()));
         };
-        match self.patience(route, target) {
+        // Two attempts can use twice what was reserved.
+        let patience = self
+            .patience(route, target)
+            .filter(|_| !ledger.admitted().is_bounded());
+        match patience {
             Some(patience) => self.race(call, queue, (place, flight), patience, ledger).await,
             None => (place, self.ask(call, target, flight, ledger).await),
         }

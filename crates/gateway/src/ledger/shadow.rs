@@ -1,16 +1,50 @@
 //! A second attempt beside the first one, with a record of its own until it is known which of them answers.
+//!
+//! *Invariant:* what the attempt cost that is cancelled is billed with the request, also when the client leaves while
+//! both are under way.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
-use stead_kernel::ports::events::RequestRow;
+use stead_kernel::ports::{NanoUsd, TokenUsage, events::RequestRow};
 
-use super::{Ledger, micros};
+use super::{ESTIMATED, Ledger, metrics, micros};
 
 /// The label of rows of requests for which two targets were asked at once: which one answered.
 const HEDGED: &str = "stead.dev/hedge";
+/// What nobody reads: the record of a shadow that is dropped while it asks.
+const LEFT: &str = "nobody waits for it any more";
 
 /// The record of a second attempt. It settles nothing: a request is billed once.
 pub(crate) struct Shadow(Ledger);
+
+/// What attempts used that were cancelled because another one answered, as the request and its shadows share it.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Beside(Arc<Mutex<Lost>>);
+
+#[derive(Debug, Clone, Copy, Default)]
+struct Lost {
+    attempts: u32,
+    usage: TokenUsage,
+    /// Of those whose price is known.
+    cost: Option<NanoUsd>,
+}
+
+impl Beside {
+    fn add(&self, usage: &TokenUsage, cost: Option<NanoUsd>) {
+        let mut lost = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        lost.attempts += 1;
+        lost.usage = lost.usage.plus(usage);
+        lost.cost = sum(lost.cost, cost);
+    }
+}
+
+/// Both together, where either is known.
+fn sum(one: Option<NanoUsd>, other: Option<NanoUsd>) -> Option<NanoUsd> {
+    match (one, other) {
+        (Some(NanoUsd(one)), Some(NanoUsd(other))) => Some(NanoUsd(one.saturating_add(other))),
+        (known, None) | (None, known) => known,
+    }
+}
 
 impl std::ops::Deref for Shadow {
     type Target = Ledger;
@@ -28,17 +62,20 @@ impl std::ops::DerefMut for Shadow {
 
 impl Drop for Shadow {
     fn drop(&mut self) {
+        self.0.give_up(LEFT);
         self.0.leave_provider();
     }
 }
 
 impl Ledger {
     /// A record for a second attempt at the same request.
-    pub(crate) fn shadow(&self) -> Shadow {
+    pub(crate) fn shadow(&mut self) -> Shadow {
         let row = RequestRow::default();
         let mut ledger = Self::unrecorded(Arc::clone(&self.books), row);
         ledger.id = self.id;
         ledger.started = self.started;
+        ledger.reserved = self.reserved;
+        ledger.beside = Some(self.beside.get_or_insert_default().clone());
         Shadow(ledger)
     }
 
@@ -82,7 +119,7 @@ impl Ledger {
         self.row.labels.insert(HEDGED.into(), "first".into());
     }
 
-    /// Ends an attempt that is not waited for any more, and remembers that it took longer than this.
+    /// Ends an attempt that is not waited for any more, and remembers that it took longer than this and what it used.
     fn give_up(&mut self, reason: &str) {
         let Some(began) = self.attempt.take() else { return };
         if let Some(attempt) = self.row.attempts.last_mut() {
@@ -94,5 +131,32 @@ impl Ledger {
             let answering = stead_routing::Answering::Streamed;
             flight.slower(answering, now - began, now.into_std());
         }
+        self.lose();
+    }
+
+    /// An attempt that is cancelled is paid for: what its provider said that it used, or else what it was sent. It had
+    /// not begun to answer.
+    fn lose(&self) {
+        let (Some(beside), Some(provider)) = (&self.beside, &self.provider) else {
+            return;
+        };
+        let usage = self.produced.unwrap_or(TokenUsage {
+            input: self.reserved.input,
+            ..TokenUsage::default()
+        });
+        metrics::count_tokens(&provider.counters, &usage);
+        beside.add(&usage, self.price(provider, &self.row.provider_model, &usage));
+    }
+
+    /// Adds to the row what attempts used that were cancelled because another one answered.
+    pub(super) fn bill_the_lost(&mut self) {
+        let Some(beside) = self.beside.take() else { return };
+        let lost = *beside.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if lost.attempts == 0 {
+            return;
+        }
+        self.row.usage = self.row.usage.plus(&lost.usage);
+        self.row.cost = sum(self.row.cost, lost.cost);
+        self.row.labels.insert(ESTIMATED.0.into(), ESTIMATED.1.into());
     }
 }

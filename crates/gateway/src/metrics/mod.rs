@@ -8,7 +8,10 @@ use std::{
     sync::atomic::{AtomicU64, Ordering},
 };
 
-use stead_kernel::ports::events::{Outcome, RequestRow};
+use stead_kernel::ports::{
+    TokenUsage,
+    events::{Outcome, RequestRow},
+};
 
 pub(crate) use genai::GenAi;
 
@@ -155,13 +158,14 @@ pub(crate) fn count(counters: &Counters, row: &RequestRow) {
     if let Some(counter) = place.and_then(|place| counters.outcomes.get(place)) {
         counter.fetch_add(1, Ordering::Relaxed);
     }
-    counters
-        .input_tokens
-        .fetch_add(row.usage.input, Ordering::Relaxed);
-    counters
-        .output_tokens
-        .fetch_add(row.usage.output, Ordering::Relaxed);
+    count_tokens(counters, &row.usage);
     counters.measured.observe(row);
+}
+
+/// Counts what a provider used for an attempt.
+pub(crate) fn count_tokens(counters: &Counters, usage: &TokenUsage) {
+    counters.input_tokens.fetch_add(usage.input, Ordering::Relaxed);
+    counters.output_tokens.fetch_add(usage.output, Ordering::Relaxed);
 }
 
 fn family(text: &mut String, name: &str, sort: &str, help: &str, lines: &str) {

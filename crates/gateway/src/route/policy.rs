@@ -154,8 +154,9 @@ fn default_backoff() -> Span {
 }
 
 /// Another target is asked too when the first one is slow to begin; whoever begins first answers, the other one is
-/// cancelled. For streamed chats and completions. The client pays for the answer it gets; what the other target had
-/// begun to produce is paid by nobody here, so `maxPercent` bounds what hedging can cost.
+/// cancelled. For streamed chats and completions. The request is billed for both: the answer that the client gets, and
+/// the input of the one that was cancelled. Not while a hard quota on tokens or money holds for the request, which
+/// reserves what one answer can cost.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Hedge {

@@ -29,7 +29,12 @@ pub(super) async fn prime(
     let mut head = Vec::new();
     let read = async {
         while tally.pieces == 0 && !tally.finished && head.len() < HEAD_LIMIT {
-            match poll_fn(|context| source.poll_piece(context, &mut tally)).await {
+            let piece = poll_fn(|context| source.poll_piece(context, &mut tally)).await;
+            if let Some(usage) = tally.usage {
+                // In case it is not waited for any more: some tell at the beginning what the input took.
+                ledger.produced(usage);
+            }
+            match piece {
                 Some(Ok(bytes)) if head.is_empty() && tally.pieces > 0 => return Ok(bytes),
                 Some(Ok(bytes)) => head.extend_from_slice(&bytes),
                 Some(Err(failure)) => return Err(failure),

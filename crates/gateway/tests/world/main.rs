@@ -17,6 +17,7 @@ mod dialects;
 mod faults;
 mod forward;
 mod guardrails;
+mod hedging;
 mod operations;
 mod prompts;
 mod providers;
