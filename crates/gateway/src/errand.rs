@@ -101,7 +101,9 @@ impl Errand {
         let dispatch = self.dispatch(operation, &request);
         match dispatch.run(route, order, ledger).await?.answer {
             Answer::Whole { body, tally, .. } => Ok((body, tally)),
-            Answer::Stream { .. } => Err(ApiError::upstream("a stream came that nobody asked for")),
+            Answer::Stream { .. } | Answer::Joined(_) => {
+                Err(ApiError::upstream("a stream came that nobody asked for"))
+            }
         }
     }
 

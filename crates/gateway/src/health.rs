@@ -222,6 +222,7 @@ async fn one_token(gateway: &Gateway, check: &Check) -> Result<(), Failure> {
             first_token: limit,
             idle: limit,
             total: limit,
+            ..Limits::default()
         },
         filter_fails: false,
     };

@@ -38,7 +38,7 @@ const TOKEN_LIMITS: (u64, u64) = (1 << 20, 1 << 32);
 /// The most bytes of a text in a row that a client or provider can make as long as it likes.
 const TEXT_LIMIT: usize = 1_024;
 /// The label of rows whose usage the provider did not tell.
-const ESTIMATED: (&str, &str) = ("stead.dev/usage", "estimated");
+pub(crate) const ESTIMATED: (&str, &str) = ("stead.dev/usage", "estimated");
 
 /// What ledgers work with.
 pub(crate) struct Books {
@@ -319,6 +319,27 @@ impl Ledger {
     /// Says what a whole answer has produced so far.
     pub(crate) fn produced(&mut self, usage: TokenUsage) {
         self.produced = Some(usage);
+    }
+
+    /// Puts what was used so far into the reservation, so that a killed process has billed it.
+    pub(crate) fn update(&mut self, usage: TokenUsage) {
+        self.produced = Some(usage);
+        let (Some(ticket), Some(provider)) = (self.ticket, &self.provider) else {
+            return;
+        };
+        let row = RequestRow {
+            outcome: Outcome::Interrupted,
+            usage: plausible(usage),
+            cost: self.price(provider, &self.row.provider_model, &usage),
+            duration_us: micros(self.started),
+            ..RequestRow::clone(&self.row)
+        };
+        match self.books.journal.renew(ticket, self.id, &row) {
+            Ok(ticket) => self.ticket = Some(ticket),
+            Err(error) => {
+                tracing::error!(%error, "what a session used so far cannot be written to the journal");
+            }
+        }
     }
 
     /// Settles an answer that is complete; returns what came of it.

@@ -25,6 +25,7 @@ mod operation;
 mod prompt;
 mod provider;
 mod quota;
+mod realtime;
 mod responses;
 mod route;
 mod scan;
@@ -40,10 +41,11 @@ use std::{sync::Arc, time::Duration};
 
 use futures::FutureExt;
 use stead_kernel::{
-    Clock, Collection, Context, Error, Module, Result, Role, Running, Timestamp,
+    Clock, Collection, Context, Error, Module, Result, Role, Running, Tasks, Timestamp,
     ports::{Chat, Outbound},
 };
 
+use tokio::sync::Semaphore;
 use uuid::Uuid;
 
 use crate::{
@@ -60,6 +62,8 @@ pub use import::{Import, Note, NoteSort, SecretValue};
 
 /// How long a start waits for the resources that exist already.
 const FIRST_LOOK: Duration = Duration::from_secs(5);
+/// How many realtime sessions may be open.
+const SESSIONS: usize = 4_096;
 
 /// The gateway as the composition root mounts it.
 pub fn module() -> Module {
@@ -129,6 +133,9 @@ struct Gateway {
     outbound: Arc<dyn Outbound>,
     chat: Arc<dyn Chat>,
     clock: Arc<dyn Clock>,
+    tasks: Tasks,
+    /// Places of realtime sessions.
+    sessions: Arc<Semaphore>,
     body_limit: usize,
     started: Timestamp,
 }
@@ -165,6 +172,8 @@ async fn start(context: Context) -> Result<Running> {
         outbound: Arc::clone(&context.ports.outbound),
         chat: Arc::clone(&context.ports.chat),
         clock: Arc::clone(&context.ports.clock),
+        tasks: context.tasks.clone(),
+        sessions: Arc::new(Semaphore::new(SESSIONS)),
         body_limit: context.settings.body_limit,
         started: context.ports.clock.now(),
     });

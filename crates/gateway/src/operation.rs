@@ -29,6 +29,8 @@ pub(crate) enum Operation {
     Translations,
     /// `POST /v1/audio/speech`
     Speech,
+    /// `GET /v1/realtime`, a WebSocket
+    Realtime,
 }
 
 /// What an operation makes.
@@ -44,6 +46,8 @@ pub(crate) enum Makes {
     Sound,
     /// Text from sound.
     Transcript,
+    /// A conversation, whose length nobody knows before.
+    Talk,
 }
 
 /// What is true of an operation.
@@ -87,7 +91,7 @@ const fn plain(name: &'static str, path: &'static str, makes: Makes, member: &'s
 impl Operation {
     /// Every operation, for tests over all of them.
     #[cfg(test)]
-    pub(crate) const ALL: [Self; 12] = [
+    pub(crate) const ALL: [Self; 13] = [
         Self::Chat,
         Self::CountTokens,
         Self::Completions,
@@ -100,6 +104,7 @@ impl Operation {
         Self::Transcriptions,
         Self::Translations,
         Self::Speech,
+        Self::Realtime,
     ];
 
     /// What is true of it.
@@ -139,6 +144,10 @@ impl Operation {
                 streams: true,
                 ..plain("speech", "audio/speech", Makes::Sound, "")
             },
+            Self::Realtime => Facts {
+                describe: "realtime conversations over WebSocket",
+                ..plain("realtime", "realtime", Makes::Talk, "")
+            },
         }
     }
 
@@ -163,6 +172,6 @@ mod tests {
     fn names_and_paths_are_unique() {
         let names: BTreeSet<&str> = Operation::ALL.map(Operation::as_str).into();
         let paths: BTreeSet<&str> = Operation::ALL.map(|operation| operation.facts().path).into();
-        assert_eq!((names.len(), paths.len()), (12, 12));
+        assert_eq!((names.len(), paths.len()), (13, 13));
     }
 }

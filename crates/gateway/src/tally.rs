@@ -226,7 +226,8 @@ struct CompletionDetails {
     audio_tokens: u64,
 }
 
-fn or_zero<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u64, D::Error> {
+/// A number, or nothing in its place.
+pub(crate) fn or_zero<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u64, D::Error> {
     Option::<u64>::deserialize(deserializer).map(Option::unwrap_or_default)
 }
 

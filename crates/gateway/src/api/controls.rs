@@ -71,6 +71,9 @@ impl Job {
         route: &Arc<Route>,
     ) -> Result<Option<Box<Controls>>, ApiError> {
         let active = self.active(request, route)?;
+        if self.surface.operation == Operation::Realtime {
+            return active.map_or(Ok(None), |_| Err(unguarded()));
+        }
         if active.is_none() && route.cache.is_none() || request.is_form() {
             return Ok(None);
         }
@@ -211,6 +214,12 @@ impl Job {
     }
 }
 
+fn unguarded() -> ApiError {
+    stead_kernel::Error::unsupported("guardrails cannot look at realtime conversations")
+        .hint("use a model that no guardrail is for, or a chat")
+        .into()
+}
+
 /// The same request with another body.
 fn rescanned(request: &Scanned, body: &Value) -> Result<Scanned, ApiError> {
     let head = Head {
@@ -292,6 +301,7 @@ impl Controls {
                 source,
                 tally,
             } => self.stream((sort, head, source), tally, ledger),
+            joined @ Answer::Joined(_) => Ok(joined),
         };
         match guarded {
             Ok(answer) => {

@@ -7,6 +7,7 @@ use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use stead_dialects::chat::Head;
 use stead_kernel::Body;
+use tokio::time::Instant;
 
 use super::{caller::Caller, controls::Controls, error::ApiError, serve::PathModel, surface::Surface};
 use crate::{
@@ -16,8 +17,10 @@ use crate::{
     ledger::{Ledger, clipped},
     operation::Operation,
     quota::{self, Size},
+    realtime::Joined,
+    route::plan::Limits,
     scan::{self, Scanned},
-    snapshot::{Refusal, Route, Snapshot},
+    snapshot::{Provider, Refusal, Route, Snapshot},
     stream::{Clocks, StreamBody},
     tally::Tally,
     trace::Trace,
@@ -214,10 +217,20 @@ impl Job {
     }
 }
 
+/// A WebSocket that a provider opened, and the record of its session.
+pub(super) struct Joint {
+    pub(super) joined: Box<Joined>,
+    pub(super) ledger: Ledger,
+    pub(super) provider: Arc<Provider>,
+    pub(super) limits: Limits,
+    pub(super) began: Instant,
+}
+
 /// What is left to send of an answer whose head is known.
 pub(super) enum Rest {
     Whole(StatusCode, HeaderValue, Bytes),
     Stream(Option<HeaderValue>, Box<StreamBody>),
+    Joined(Box<Joint>),
     Failed(ApiError),
 }
 
@@ -311,6 +324,13 @@ impl Done {
                 let body = StreamBody::new(source, provider, head, tally, ledger, clocks);
                 Rest::Stream(sort, Box::new(body))
             }
+            Answer::Joined(joined) => Rest::Joined(Box::new(Joint {
+                joined,
+                began: ledger.started(),
+                ledger,
+                provider: answered.target.provider,
+                limits: route.limits,
+            })),
         };
         (headers, rest)
     }
@@ -322,6 +342,8 @@ impl Done {
             Rest::Whole(status, sort, body) => whole(status, sort, body),
             Rest::Stream(sort, body) => stream(surface, sort, Body::new(*body)),
             Rest::Failed(error) => surface.refuse(error),
+            // Its record settles as it is dropped.
+            Rest::Joined(_) => surface.refuse(ApiError::upstream("a WebSocket came that nobody asked for")),
         };
         response.headers_mut().extend(headers);
         response

@@ -8,6 +8,7 @@ pub(crate) mod idempotency;
 mod job;
 mod models;
 mod ollama;
+mod realtime;
 mod serve;
 mod stateful;
 pub(crate) mod surface;
@@ -77,7 +78,7 @@ pub(crate) fn router(gateway: Arc<Gateway>) -> Router {
         .with_state(gateway)
 }
 
-/// `/v1/responses`, and what is refused of it.
+/// `/v1/responses`, and conversations over WebSocket.
 fn conversations() -> Router<Arc<Gateway>> {
     Router::new()
         .route("/v1/responses", post(stateful::create).fallback(wrong_method))
@@ -93,7 +94,7 @@ fn conversations() -> Router<Arc<Gateway>> {
             "/v1/responses/{id}/cancel",
             post(stateful::cancel).fallback(wrong_method),
         )
-        .route("/v1/realtime", any(stateful::realtime))
+        .route("/v1/realtime", any(realtime::open))
 }
 
 async fn chat(State(gateway): State<Arc<Gateway>>, request: Request) -> Response {

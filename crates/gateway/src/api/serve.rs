@@ -19,7 +19,7 @@ use super::{
     surface::Surface,
     waiting,
 };
-use crate::{Gateway, cache::CacheControl, ledger::Ledger, trace::Trace};
+use crate::{Gateway, cache::CacheControl, ledger::Ledger, snapshot::Snapshot, trace::Trace};
 
 /// How long a client may take to send its request.
 const UPLOAD_LIMIT: Duration = Duration::from_mins(2);
@@ -48,24 +48,7 @@ pub(super) async fn serve(
         Ok(caller) => caller,
         Err(error) => return surface.refuse(error),
     };
-    let mut ledger = open(gateway, surface, &caller);
-    let trace = Trace::of(&parts.headers).unwrap_or_else(|| Trace::begun_by(ledger.uuid()));
-    ledger.describe(|row| {
-        row.trace_id = trace.id();
-        row.span_id = trace.span_id();
-        row.parent_span_id = trace.parent_span_id();
-    });
-    let mut job = Job {
-        ledger,
-        passed: surface.passed(&parts.headers),
-        cache: CacheControl::of(&parts.headers),
-        headers: HeaderMap::new(),
-        gateway: Arc::clone(gateway),
-        snapshot,
-        caller,
-        surface,
-        trace,
-    };
+    let mut job = begin(gateway, surface, (snapshot, caller), &parts.headers);
     let body = match read(gateway, &parts, body).await {
         Ok(body) => body,
         Err(error) => return Done::refused(error, job.ledger).respond(surface),
@@ -93,6 +76,33 @@ pub(super) async fn serve(
             *response
         }
         Err(error) => Done::refused(error, job.ledger).respond(surface),
+    }
+}
+
+/// Opens the record of a request, and its work.
+pub(super) fn begin(
+    gateway: &Arc<Gateway>,
+    surface: Surface,
+    (snapshot, caller): (Arc<Snapshot>, Caller),
+    headers: &HeaderMap,
+) -> Job {
+    let mut ledger = open(gateway, surface, &caller);
+    let trace = Trace::of(headers).unwrap_or_else(|| Trace::begun_by(ledger.uuid()));
+    ledger.describe(|row| {
+        row.trace_id = trace.id();
+        row.span_id = trace.span_id();
+        row.parent_span_id = trace.parent_span_id();
+    });
+    Job {
+        ledger,
+        passed: surface.passed(headers),
+        cache: CacheControl::of(headers),
+        headers: HeaderMap::new(),
+        gateway: Arc::clone(gateway),
+        snapshot,
+        caller,
+        surface,
+        trace,
     }
 }
 

@@ -413,14 +413,6 @@ pub(super) async fn cancel() -> ApiError {
     )
 }
 
-/// Speech in both directions is not passed through.
-pub(super) async fn realtime() -> ApiError {
-    unsupported(
-        "realtime conversations are not passed through yet",
-        "ask the provider directly",
-    )
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

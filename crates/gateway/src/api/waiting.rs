@@ -85,6 +85,9 @@ impl WaitingBody {
             }
             Rest::Whole(_, _, body) => Some(body),
             Rest::Failed(error) => Some((self.failed)(&error)),
+            Rest::Joined(_) => Some((self.failed)(&ApiError::upstream(
+                "a WebSocket came that nobody asked for",
+            ))),
         }
     }
 }

@@ -77,6 +77,8 @@ fn with(answer: Answer, tally: Tally) -> Answer {
             source,
             tally,
         },
+        // Nobody keeps one.
+        joined @ Answer::Joined(_) => joined,
     }
 }
 

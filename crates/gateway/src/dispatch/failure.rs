@@ -141,7 +141,7 @@ impl Failure {
     /// A request that did not reach the provider.
     pub(crate) fn unsent(provider: &Provider, error: &Error) -> Self {
         let name = &provider.name;
-        let message = redact(error.full_message(), provider);
+        let message = provider.redact(error.full_message());
         let (error, retry) = match error.reason() {
             Reason::Timeout => (
                 ApiError::timeout(format!(
@@ -206,7 +206,7 @@ impl Failure {
         body: &Bytes,
         now: Timestamp,
     ) -> Self {
-        let words = words(body).map(|words| redact(words, provider));
+        let words = words(body).map(|words| provider.redact(words));
         let said = words.as_deref().unwrap_or("it gave no reason");
         let name = &provider.name;
         let wait = retry_after(headers, now).or_else(|| stead_dialects::gemini::retry_delay(body));
@@ -274,7 +274,7 @@ impl Failure {
             Class::Error | Class::Request => Class::of_words(&error.message),
             class @ (Class::RateLimit | Class::ContextLength | Class::ContentFilter) => Some(class),
         };
-        let said = redact(error.message.clone(), provider);
+        let said = provider.redact(error.message.clone());
         Self::of_class(provider, class, &said)
     }
 
@@ -312,7 +312,7 @@ impl Failure {
     /// An error that came as an event of a stream.
     pub(crate) fn of_event(provider: &Provider, payload: &[u8]) -> Self {
         let said = words(payload).unwrap_or_else(|| "it gave no reason".into());
-        let said = redact(said, provider);
+        let said = provider.redact(said);
         Self::of_class(provider, Class::of_body(payload), &said)
     }
 }
@@ -361,7 +361,7 @@ fn passed_on(
         format!("provider `{}` refused the request: {said}", provider.name),
     );
     error.raw = is_error(body)
-        .then(|| redact(String::from_utf8_lossy(body).into_owned(), provider))
+        .then(|| provider.redact(String::from_utf8_lossy(body).into_owned()))
         .map(|text| Box::new((provider.wire(), Bytes::from(text))));
     error
 }
@@ -393,14 +393,6 @@ fn words(body: &[u8]) -> Option<String> {
     let line = text.split_whitespace().collect::<Vec<_>>().join(" ");
     let short: String = line.chars().take(500).collect();
     (!short.is_empty() && !short.starts_with('<')).then_some(short)
-}
-
-/// Takes the provider's credential out of a text.
-fn redact(text: String, provider: &Provider) -> String {
-    match provider.secret() {
-        Some(secret) if text.contains(secret) => text.replace(secret, "[redacted]"),
-        Some(_) | None => text,
-    }
 }
 
 /// How long a provider asks to wait: `retry-after-ms`, or Retry-After in seconds or as a date (RFC 9110).

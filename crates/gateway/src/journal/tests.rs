@@ -196,6 +196,33 @@ async fn what_a_killed_process_left_open_is_billed_as_reserved_and_marked() {
     assert_eq!(self::rows(&events).len(), 2);
 }
 
+#[tokio::test]
+async fn a_reservation_that_was_renewed_is_billed_as_it_was_last_and_holds_no_earlier_segment() {
+    let folder = folder();
+    {
+        let journal = Journal::open_with(folder.path(), segment::create, 150).unwrap();
+        let mut ticket = reserve(&journal, 1);
+        for input in 10..=20 {
+            let mut row = row(1, Outcome::Interrupted);
+            row.usage.input = input;
+            ticket = journal.renew(ticket, id(1), &row).unwrap();
+        }
+        let closed = reserve(&journal, 2);
+        settle(&journal, closed, 2);
+        let events = Arc::new(MemoryEvents::default());
+        let tasks = start(&journal, &events);
+        shipped(&events, 1).await;
+        assert!(tasks.shutdown(SOON).await);
+        assert!(!segment::path(folder.path(), 1).exists());
+    }
+    let journal = Journal::open(folder.path()).unwrap();
+    let events = Arc::new(MemoryEvents::default());
+    let tasks = start(&journal, &events);
+    let rows = shipped(&events, 1).await;
+    assert_eq!((rows[0].outcome, rows[0].usage.input), (Outcome::Interrupted, 20));
+    assert!(tasks.shutdown(SOON).await);
+}
+
 #[tokio::test(start_paused = true)]
 async fn while_the_event_store_is_down_the_journal_grows_and_then_ships_everything() {
     let folder = folder();

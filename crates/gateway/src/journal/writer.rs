@@ -210,6 +210,16 @@ impl Journal {
         Ok(Ticket { id, segment })
     }
 
+    /// Appends a reservation in the place of an earlier one of the same request.
+    ///
+    /// # Errors
+    /// When the bytes could not be written; then the earlier one still holds.
+    pub(crate) fn renew(&self, earlier: Ticket, id: Uuid, row: &RequestRow) -> io::Result<Ticket> {
+        let ticket = self.reserve(id, row)?;
+        self.state().close(earlier);
+        Ok(ticket)
+    }
+
     /// Appends the settlement of a reservation. When the disk takes nothing, it waits in memory, without the bodies,
     /// and is tried again.
     pub(crate) fn settle(&self, ticket: Ticket, row: &RequestRow) {

@@ -8,6 +8,10 @@ use sha2::{Digest, Sha256};
 /// How every key begins, so that scanners find leaked ones.
 pub(crate) const PREFIX: &str = "sk-stead-";
 
+/// How the subprotocol of a WebSocket begins in which browsers, which can set no header, put a key
+/// (<https://platform.openai.com/docs/guides/realtime-websocket>).
+pub(crate) const KEY_PROTOCOL: &str = "openai-insecure-api-key.";
+
 /// The SHA-256 of a whole key.
 pub(crate) type Hash = [u8; 32];
 
@@ -54,7 +58,7 @@ pub(crate) fn parse(text: &str) -> Option<Hash> {
     (!digits.iter().any(u8::is_ascii_uppercase)).then_some(hash)
 }
 
-/// The key that a request carries, in any of the three places where SDKs put one. One that was made elsewhere may begin
+/// The key that a request carries, in any of the four places where SDKs put one. One that was made elsewhere may begin
 /// as it likes.
 pub(crate) fn from_headers(headers: &HeaderMap) -> Option<&[u8]> {
     let bearer = headers
@@ -64,8 +68,21 @@ pub(crate) fn from_headers(headers: &HeaderMap) -> Option<&[u8]> {
     bearer
         .or_else(|| headers.get("x-api-key").map(http::HeaderValue::as_bytes))
         .or_else(|| headers.get("x-goog-api-key").map(http::HeaderValue::as_bytes))
+        .or_else(|| subprotocol(headers))
         .map(<[u8]>::trim_ascii)
         .filter(|key| !key.is_empty())
+}
+
+/// The key among the subprotocols of a WebSocket.
+fn subprotocol(headers: &HeaderMap) -> Option<&[u8]> {
+    let mut offers = headers.get_all(header::SEC_WEBSOCKET_PROTOCOL).iter();
+    offers.find_map(|offer| {
+        let mut names = offer
+            .as_bytes()
+            .split(|byte| *byte == b',')
+            .map(<[u8]>::trim_ascii);
+        names.find_map(|name| name.strip_prefix(KEY_PROTOCOL.as_bytes()))
+    })
 }
 
 fn bearer(value: &[u8]) -> Option<&[u8]> {
@@ -116,6 +133,12 @@ mod tests {
             ("authorization", "Bearer stead-admin-x", false),
             ("x-api-key", "sk-stead-x", true),
             ("x-goog-api-key", "sk-stead-x", true),
+            (
+                "sec-websocket-protocol",
+                "realtime, openai-insecure-api-key.sk-stead-x, openai-beta.realtime-v1",
+                true,
+            ),
+            ("sec-websocket-protocol", "realtime", false),
             ("x-other", "sk-stead-x", false),
         ];
         for (name, value, expected) in table {

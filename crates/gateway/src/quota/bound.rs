@@ -70,6 +70,8 @@ pub(crate) struct Size<'a> {
     pub(crate) milliseconds: u64,
     /// Whether providers take nothing for it.
     pub(crate) free: bool,
+    /// Whether nobody can tell before how long it gets.
+    pub(crate) open_ended: bool,
 }
 
 impl<'a> Size<'a> {
@@ -88,6 +90,7 @@ impl<'a> Size<'a> {
             max_tokens: Some(0),
             choices: 1,
             free: operation == Operation::CountTokens,
+            open_ended: operation.facts().makes == Makes::Talk,
             ..Self::default()
         };
         match operation.facts().makes {
@@ -96,7 +99,7 @@ impl<'a> Size<'a> {
                 choices,
                 ..size
             },
-            Makes::Numbers => size,
+            Makes::Numbers | Makes::Talk => size,
             Makes::Images => Self {
                 max_tokens: Some(IMAGE_OUTPUT),
                 choices,
@@ -144,7 +147,7 @@ pub(crate) fn units(operation: Operation, body: &[u8]) -> TokenUsage {
             audio_ms: body.len() as u64 / 16,
             ..TokenUsage::default()
         },
-        Makes::Text | Makes::Numbers | Makes::Images => TokenUsage::default(),
+        Makes::Text | Makes::Numbers | Makes::Images | Makes::Talk => TokenUsage::default(),
     }
 }
 
@@ -193,6 +196,9 @@ pub(crate) fn bound<'a>(
     };
     if size.free {
         return most;
+    }
+    if size.open_ended {
+        return Bound::default();
     }
     let larger = |a: Option<u64>, b: Option<u64>| Some(a?.max(b?));
     for candidate in candidates {

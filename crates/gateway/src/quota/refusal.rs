@@ -54,7 +54,7 @@ impl Metered {
             Why::Unbounded => ApiError::invalid(
                 "unbounded_request",
                 format!(
-                    "nobody can tell before how much the request will need of {what}: its model has no known price, or the provider may do more by itself (web search, code), or it names media whose length is unknown"
+                    "nobody can tell before how much the request will need of {what}: its model has no known price, or the provider may do more by itself (web search, code), it names media whose length is unknown, or it is a conversation without an end"
                 ),
             ),
             Why::Exceeded { need, left } => self.exceeded(

@@ -139,6 +139,10 @@ pub(crate) struct Limits {
     pub(crate) first_token: Duration,
     pub(crate) idle: Duration,
     pub(crate) total: Duration,
+    /// How long nothing may be said in a realtime session.
+    pub(crate) session_idle: Duration,
+    /// How long such a session may be open.
+    pub(crate) session_total: Duration,
 }
 
 impl Default for Limits {
@@ -148,6 +152,10 @@ impl Default for Limits {
             first_token: Duration::from_mins(2),
             idle: Duration::from_mins(1),
             total: Duration::from_mins(10),
+            // People pause, and no session of `OpenAI`'s is longer
+            // (<https://platform.openai.com/docs/guides/realtime-conversations#session-lifecycle-events>).
+            session_idle: Duration::from_mins(10),
+            session_total: Duration::from_hours(1),
         }
     }
 }
@@ -165,6 +173,8 @@ impl Limits {
             first_token: or(timeouts.first_token, default.first_token),
             idle: or(timeouts.idle, default.idle),
             total: or(timeouts.total, default.total),
+            session_idle: or(timeouts.idle, default.session_idle),
+            session_total: or(timeouts.total, default.session_total),
         }
     }
 }

@@ -142,6 +142,18 @@ impl HttpApi {
     }
 }
 
+impl HttpApi {
+    /// Where a WebSocket to a model is opened. Azure names the model as a deployment where its API has a version.
+    pub(crate) fn realtime(&self, model: &str) -> Option<Uri> {
+        let (base, model) = (&self.base, escaped(model));
+        let text = match &self.deployments {
+            Some(version) => format!("{base}/realtime?api-version={version}&deployment={model}"),
+            None => format!("{base}/realtime?model={model}"),
+        };
+        Uri::try_from(text).ok()
+    }
+}
+
 /// A name as one segment of a path (<https://www.rfc-editor.org/rfc/rfc3986#section-2.3>).
 pub(crate) fn escaped(name: &str) -> String {
     use std::fmt::Write;
@@ -209,6 +221,14 @@ impl Provider {
         match &self.api {
             Api::Http(api) => api.secret.as_deref(),
             Api::Embedded(_) | Api::Broken(_) => None,
+        }
+    }
+
+    /// A text without the credential.
+    pub(crate) fn redact(&self, text: String) -> String {
+        match self.secret() {
+            Some(secret) if text.contains(secret) => text.replace(secret, "[redacted]"),
+            Some(_) | None => text,
         }
     }
 

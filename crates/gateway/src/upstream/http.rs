@@ -169,7 +169,8 @@ pub(super) async fn send(
     response.map_err(|error| Failure::unsent(provider, &error))
 }
 
-fn headers(call: &Call<'_>, api: &HttpApi) -> HeaderMap {
+/// The headers that every request to a provider has.
+pub(super) fn headers(call: &Call<'_>, api: &HttpApi) -> HeaderMap {
     let mut headers = api.headers.clone();
     let accept = if streams(call) {
         "text/event-stream"

@@ -7,6 +7,7 @@ mod embeddings;
 mod http;
 mod other;
 mod prime;
+mod realtime;
 mod rerank;
 
 use ::http::{HeaderValue, StatusCode};
@@ -18,6 +19,7 @@ use crate::{
     dispatch::{Call, Failure},
     ledger::Ledger,
     operation::Operation,
+    realtime::Joined,
     snapshot::{Api, HttpApi, Target},
     stream::Source,
     tally::Tally,
@@ -41,6 +43,8 @@ pub(crate) enum Answer {
         source: Box<dyn Source>,
         tally: Tally,
     },
+    /// A WebSocket, on which nothing was said yet.
+    Joined(Box<Joined>),
 }
 
 impl Answer {
@@ -49,6 +53,7 @@ impl Answer {
         match self {
             Self::Whole { tally, .. } => tally.filtered,
             Self::Stream { tally, .. } => tally.filtered && tally.pieces == 0,
+            Self::Joined(_) => false,
         }
     }
 }
@@ -83,6 +88,7 @@ async fn over_http(
         Operation::Rerank => rerank::ask(call, target, api, ledger).await,
         _ if !speaks_openai(api) => Err(Failure::unsupported(&target.provider, call.operation.describe())),
         Operation::Completions => http::ask(call, target, api, ledger).await,
+        Operation::Realtime => realtime::ask(call, target, api).await,
         _ => other::ask(call, target, api, ledger).await,
     }
 }

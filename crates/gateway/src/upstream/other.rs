@@ -86,7 +86,7 @@ fn with_sort(answer: Answer, sort: HeaderValue) -> Answer {
             source,
             tally,
         },
-        whole @ Answer::Whole { .. } => whole,
+        other @ (Answer::Whole { .. } | Answer::Joined(_)) => other,
     }
 }
 
@@ -147,7 +147,7 @@ fn usage(operation: Operation, answer: &Value) -> TokenUsage {
     let seconds = told.get("seconds").or_else(|| answer.get("duration"));
     let images = match operation.facts().makes {
         Makes::Images => answer.get("data").and_then(Value::as_array).map_or(0, Vec::len),
-        Makes::Text | Makes::Numbers | Makes::Sound | Makes::Transcript => 0,
+        Makes::Text | Makes::Numbers | Makes::Sound | Makes::Transcript | Makes::Talk => 0,
     };
     let output = count(&["output_tokens", "completion_tokens"]);
     TokenUsage {

@@ -22,6 +22,7 @@ mod operations;
 mod prompts;
 mod providers;
 mod quotas;
+mod realtime;
 mod replicas;
 mod routing;
 mod stage;

@@ -92,11 +92,16 @@ impl Stage {
 
     /// The same with prices.
     pub(crate) async fn start_with(world: World, prices: Arc<dyn Prices>) -> Self {
+        Self::start_changed(world, |context| context.ports.prices = prices).await
+    }
+
+    /// The same with a changed context.
+    pub(crate) async fn start_changed(world: World, change: impl FnOnce(&mut Context)) -> Self {
         let mut context = Context {
             client: client(&world),
             ..world.context()
         };
-        context.ports.prices = prices;
+        change(&mut context);
         let running = (stead_gateway::module().start)(context).await.unwrap();
         let stage = Self::over(world, running);
         stage.key("ada", KEY, json!({})).await;

@@ -146,7 +146,7 @@ impl World {
         Ok((Box::new(stream), speaks))
     }
 
-    async fn connect(&self, uri: &Uri, reach: Reach) -> Result<Stream, Failure> {
+    async fn connect(&self, uri: &Uri, reach: Reach, purpose: Purpose) -> Result<Stream, Failure> {
         let host = uri.host().unwrap_or_default();
         let tls = uri.scheme() == Some(&Scheme::HTTPS);
         let io: Box<dyn Io> = match self.targets(uri, reach).await? {
@@ -156,18 +156,32 @@ impl World {
             }
             Route::Proxy(proxy) => {
                 let io = self.reach_proxy(&proxy).await?;
-                if !tls {
+                if !tls && purpose == Purpose::Requests {
                     return Ok(Stream::new(io, Speaks::ToProxy));
                 }
-                tunnel(io, &proxy, uri).await?
+                tunnel(io, &proxy, &with_port(uri)).await?
             }
         };
         if !tls {
             return Ok(Stream::new(io, Speaks::Http1));
         }
-        let (io, speaks) = self.secure(io, host, Offer::Http2).await?;
+        let offer = match purpose {
+            Purpose::Requests => Offer::Http2,
+            Purpose::Upgrades => Offer::Http1,
+        };
+        let (io, speaks) = self.secure(io, host, offer).await?;
         Ok(Stream::new(io, speaks))
     }
+}
+
+/// What a connection is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Purpose {
+    /// Requests and their answers.
+    Requests,
+    /// One request that turns it into a WebSocket: HTTP/2 has no such requests, and proxies pass them through tunnels
+    /// only (RFC 6455, section 4.1).
+    Upgrades,
 }
 
 /// Which versions of HTTP a TLS handshake offers.
@@ -209,6 +223,15 @@ fn literal(host: &str) -> Option<IpAddr> {
     }
 }
 
+/// The URL with its port spelled out: a tunnel is to port 443 unless its URL says otherwise.
+fn with_port(uri: &Uri) -> Uri {
+    let (Some(host), Some(scheme)) = (uri.host(), uri.scheme()) else {
+        return uri.clone();
+    };
+    let text = format!("{scheme}://{host}:{}", port_of(uri));
+    Uri::try_from(text).unwrap_or_else(|_| uri.clone())
+}
+
 fn port_of(uri: &Uri) -> u16 {
     let usual = if uri.scheme() == Some(&Scheme::HTTPS) {
         443
@@ -223,11 +246,24 @@ fn port_of(uri: &Uri) -> u16 {
 pub(super) struct Connector {
     world: Arc<World>,
     reach: Reach,
+    purpose: Purpose,
 }
 
 impl Connector {
     pub(super) fn new(world: Arc<World>, reach: Reach) -> Self {
-        Self { world, reach }
+        Self {
+            world,
+            reach,
+            purpose: Purpose::Requests,
+        }
+    }
+
+    /// For requests that turn their connection into something else.
+    pub(super) fn for_upgrades(self) -> Self {
+        Self {
+            purpose: Purpose::Upgrades,
+            ..self
+        }
     }
 }
 
@@ -241,10 +277,14 @@ impl Service<Uri> for Connector {
     }
 
     fn call(&mut self, uri: Uri) -> Self::Future {
-        let Self { world, reach } = self.clone();
+        let Self {
+            world,
+            reach,
+            purpose,
+        } = self.clone();
         let patience = CONNECT_TIMEOUT.try_get().unwrap_or(DEFAULT_TIMEOUT);
         Box::pin(async move {
-            let connecting = tokio::time::timeout(patience, world.connect(&uri, reach));
+            let connecting = tokio::time::timeout(patience, world.connect(&uri, reach, purpose));
             match connecting.await {
                 Ok(done) => done,
                 Err(_) => Err(Failure::timeout(uri.host().unwrap_or_default(), patience)),

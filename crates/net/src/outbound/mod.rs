@@ -69,8 +69,10 @@ pub struct OutboundClient {
 
 /// The connections of one reach.
 struct Pools {
-    /// TLS, whatever goes by a proxy, and upgrades.
+    /// TLS, and whatever goes by a proxy.
     general: Client<Connector, Body>,
+    /// Requests that turn their connection into something else, a WebSocket.
+    upgrading: Client<Connector, Body>,
     /// Plain HTTP/1.1.
     plain: Arc<plain::Pool>,
 }
@@ -103,6 +105,7 @@ impl Pools {
     fn new(world: &Arc<World>, reach: Reach) -> Self {
         Self {
             general: general(Connector::new(Arc::clone(world), reach)),
+            upgrading: upgrading(Connector::new(Arc::clone(world), reach).for_upgrades()),
             plain: Arc::default(),
         }
     }
@@ -122,12 +125,23 @@ fn general(connector: Connector) -> Client<Connector, Body> {
         .build(connector)
 }
 
+/// A connection that was upgraded never comes back, so none is kept.
+fn upgrading(connector: Connector) -> Client<Connector, Body> {
+    Client::builder(TokioExecutor::new())
+        .pool_max_idle_per_host(0)
+        .timer(TokioTimer::new())
+        .build(connector)
+}
+
+/// Whether a request asks for another protocol on its connection (RFC 9110, section 7.8).
+fn upgrades(request: &Request<Body>) -> bool {
+    request.headers().contains_key(header::UPGRADE)
+}
+
 impl OutboundClient {
     /// Whether a request goes over plain HTTP/1.1 to the host itself.
     fn is_plain(&self, request: &Request<Body>) -> bool {
-        request.uri().scheme() == Some(&Scheme::HTTP)
-            && !request.headers().contains_key(header::UPGRADE)
-            && self.world.proxies.choose(request.uri()).is_none()
+        request.uri().scheme() == Some(&Scheme::HTTP) && self.world.proxies.choose(request.uri()).is_none()
     }
 }
 
@@ -141,7 +155,7 @@ impl Outbound for OutboundClient {
             Reach::Public => &self.public,
             Reach::Private => &self.private,
         };
-        if self.is_plain(&request) {
+        if !upgrades(&request) && self.is_plain(&request) {
             let uri = request.uri().clone();
             let addresses = || self.world.addresses(&uri, options.reach);
             return pools
@@ -149,7 +163,14 @@ impl Outbound for OutboundClient {
                 .send(request, options.connect_timeout, addresses)
                 .await;
         }
-        if let Some(credential) = self.world.proxies.credential_for_plain(request.uri()) {
+        let pool = if upgrades(&request) {
+            &pools.upgrading
+        } else {
+            &pools.general
+        };
+        // An upgrade goes through a tunnel, which signs in to the proxy by itself.
+        let credential = self.world.proxies.credential_for_plain(request.uri());
+        if let Some(credential) = credential.filter(|_| !upgrades(&request)) {
             request
                 .headers_mut()
                 .insert(header::PROXY_AUTHORIZATION, credential);
@@ -160,7 +181,7 @@ impl Outbound for OutboundClient {
             .map(ToString::to_string)
             .unwrap_or_default();
         let answer = CONNECT_TIMEOUT
-            .scope(options.connect_timeout, pools.general.request(request))
+            .scope(options.connect_timeout, pool.request(request))
             .await;
         match answer {
             Ok(response) => Ok(response.map(Body::new)),

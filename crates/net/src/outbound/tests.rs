@@ -47,7 +47,8 @@ async fn server() -> Server {
         .route(
             "/away",
             get(|| async { (StatusCode::FOUND, [("location", "http://127.0.0.1:1/")]) }),
-        );
+        )
+        .route("/echo", get(echo));
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("bound");
     let address = listener.local_addr().expect("an address");
     let tasks = Tasks::new();
@@ -61,6 +62,22 @@ async fn server() -> Server {
         tasks,
         _folder: folder,
     }
+}
+
+/// Leaves HTTP and says back what it is told.
+async fn echo(mut request: Request<Body>) -> Response<Body> {
+    let upgrade = hyper::upgrade::on(&mut request);
+    Tasks::new().spawn("echo", async move {
+        let io = upgrade.await.expect("upgraded");
+        let (mut read, mut write) = tokio::io::split(hyper_util::rt::TokioIo::new(io));
+        drop(tokio::io::copy(&mut read, &mut write).await);
+    });
+    let mut response = Response::new(Body::empty());
+    *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
+    let headers = response.headers_mut();
+    headers.insert(header::CONNECTION, http::HeaderValue::from_static("upgrade"));
+    headers.insert(header::UPGRADE, http::HeaderValue::from_static("echo"));
+    response
 }
 
 /// A name service that gives prepared answers, one after the other, and the last one for ever.
@@ -420,4 +437,56 @@ async fn a_proxy_that_refuses_is_named_without_its_password() {
         error.full_message()
     );
     assert!(!format!("{error:?}").contains("sesame"), "{error:?}");
+}
+
+/// Asks for another protocol and says something in it.
+async fn upgraded(client: &OutboundClient, url: &str) -> String {
+    let mut request = ask(url);
+    let headers = request.headers_mut();
+    headers.insert(header::CONNECTION, http::HeaderValue::from_static("upgrade"));
+    headers.insert(header::UPGRADE, http::HeaderValue::from_static("echo"));
+    let mut answer = client.send(request, PRIVATE).await.expect("answered");
+    assert_eq!(answer.status(), StatusCode::SWITCHING_PROTOCOLS);
+    let io = hyper::upgrade::on(&mut answer).await.expect("upgraded");
+    let mut io = hyper_util::rt::TokioIo::new(io);
+    io.write_all(b"hello").await.expect("written");
+    let mut back = [0; 5];
+    io.read_exact(&mut back).await.expect("read");
+    String::from_utf8_lossy(&back).into_owned()
+}
+
+#[tokio::test]
+async fn a_connection_is_upgraded_over_plain_http_and_over_tls_that_offers_http2() {
+    let server = server().await;
+    let client = client(OutboundOptions {
+        extra_roots: Some(server.ca.clone()),
+        ..OutboundOptions::default()
+    });
+    let port = server.address.port();
+    // A connection of HTTP/2 is there already, and not taken.
+    let answer = client
+        .send(ask(&format!("https://localhost:{port}/")), PRIVATE)
+        .await;
+    assert_eq!(text(answer.expect("trusted")).await, "HTTP/2.0");
+    for scheme in ["http", "https"] {
+        let url = format!("{scheme}://localhost:{port}/echo");
+        assert_eq!(upgraded(&client, &url).await, "hello");
+    }
+}
+
+#[tokio::test]
+async fn an_upgrade_goes_through_a_tunnel_whatever_the_scheme() {
+    let server = server().await;
+    let (proxy, _tasks, mut heads) = proxy(server.address).await;
+    let client = through(proxy, Some(server.ca.clone()));
+    for (scheme, port) in [("http", 80), ("https", 443)] {
+        let url = format!("{scheme}://named.example/echo");
+        assert_eq!(upgraded(&client, &url).await, "hello");
+        let head = heads.recv().await.expect("asked");
+        assert!(
+            head.starts_with(&format!("CONNECT named.example:{port} HTTP/1.1\r\n")),
+            "{head}"
+        );
+        assert!(head.contains("Basic YWRhOm9wZW4gc2VzYW1l"), "{head}");
+    }
 }

@@ -15,6 +15,7 @@ mod kill;
 mod kubernetes;
 mod provider;
 mod proxies;
+mod realtime;
 mod replicas;
 mod sdks;
 mod support;
