@@ -13,6 +13,8 @@ pub struct Usage {
     pub cached_input: u64,
     /// Input tokens that were written to a cache, part of the input.
     pub cache_write: u64,
+    /// Of them, those that the cache keeps for an hour.
+    pub cache_write_hour: u64,
     /// Output tokens that were reasoning.
     pub reasoning: u64,
     /// Input tokens that were sound, part of the input.
@@ -46,6 +48,7 @@ impl Usage {
                 ["prompt_tokens_details", "input_tokens_details"],
                 "cache_write_tokens",
             ),
+            cache_write_hour: 0,
             reasoning: detail(
                 ["completion_tokens_details", "output_tokens_details"],
                 "reasoning_tokens",

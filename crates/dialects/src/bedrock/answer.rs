@@ -161,7 +161,8 @@ pub(super) fn stop(value: &Value) -> Option<Stop> {
 }
 
 /// `TokenUsage`: tokens read from and written to a cache are not part of `inputTokens`, as the guide "Prompt caching
-/// for faster model inference" shows.
+/// for faster model inference" shows. `CacheDetail` tells how long what was written is kept
+/// (<https://docs.aws.amazon.com/bedrock/latest/APIReference/API_runtime_CacheDetail.html>).
 pub(super) fn usage(usage: &Value) -> Option<Usage> {
     let count = |name: &str| usage.get(name).and_then(Value::as_u64);
     let (input, output) = (count("inputTokens"), count("outputTokens"));
@@ -170,11 +171,20 @@ pub(super) fn usage(usage: &Value) -> Option<Usage> {
     }
     let read = count("cacheReadInputTokens").unwrap_or(0);
     let written = count("cacheWriteInputTokens").unwrap_or(0);
+    let details = usage.get("cacheDetails").and_then(Value::as_array);
+    let hours = details.into_iter().flatten().filter(|detail| {
+        let ttl = detail.get("ttl").and_then(Value::as_str);
+        ttl == Some("1h")
+    });
+    let hour: u64 = hours
+        .filter_map(|detail| detail.get("inputTokens")?.as_u64())
+        .fold(0, u64::saturating_add);
     Some(Usage {
         input: input.unwrap_or(0).saturating_add(read).saturating_add(written),
         output: output.unwrap_or(0),
         cached_input: read,
         cache_write: written,
+        cache_write_hour: hour.min(written),
         ..Usage::default()
     })
 }

@@ -24,5 +24,6 @@ mod providers;
 mod quotas;
 mod realtime;
 mod replicas;
+mod reported;
 mod routing;
 mod stage;

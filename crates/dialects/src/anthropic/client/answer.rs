@@ -182,6 +182,13 @@ pub(super) fn usage(mut object: Object<'_>, tokens: &Usage) {
         .count("cache_creation_input_tokens", tokens.cache_write)
         .count("cache_read_input_tokens", tokens.cached_input)
         .count("output_tokens", tokens.output);
+    if tokens.cache_write_hour > 0 {
+        let minutes = tokens.cache_write.saturating_sub(tokens.cache_write_hour);
+        object
+            .object("cache_creation")
+            .count("ephemeral_5m_input_tokens", minutes)
+            .count("ephemeral_1h_input_tokens", tokens.cache_write_hour);
+    }
     if tokens.reasoning > 0 {
         object
             .object("output_tokens_details")

@@ -124,6 +124,8 @@ pub(super) struct Counts {
     input: u64,
     cached: u64,
     written: u64,
+    /// Of those that were written, as far as it is told: for five minutes and for an hour.
+    kept: Option<(u64, u64)>,
     output: u64,
     thinking: u64,
 }
@@ -142,9 +144,27 @@ impl Counts {
                 *count = given;
             }
         }
+        if let Some(kept) = usage.get("cache_creation") {
+            let count = |name: &str| kept.u64_of(name).unwrap_or(0);
+            self.kept = Some((
+                count("ephemeral_5m_input_tokens"),
+                count("ephemeral_1h_input_tokens"),
+            ));
+        }
         let details = usage.get("output_tokens_details");
         if let Some(given) = details.and_then(|details| details.u64_of("thinking_tokens")) {
             self.thinking = given;
+        }
+    }
+
+    /// Where Anthropic's own tools run, only the first round's tokens may be told apart
+    /// (<https://platform.claude.com/docs/en/build-with-claude/prompt-caching#1-hour-cache-duration>): the rest is what
+    /// all of the first round was, or of the usual sort.
+    fn written_for_an_hour(self) -> u64 {
+        match self.kept {
+            Some((0, 1..)) => self.written,
+            Some((_, hour)) => hour.min(self.written),
+            None => 0,
         }
     }
 
@@ -159,6 +179,7 @@ impl Counts {
             output: self.output,
             cached_input: self.cached,
             cache_write: self.written,
+            cache_write_hour: self.written_for_an_hour(),
             reasoning: self.thinking,
             ..Usage::default()
         }
