@@ -2,13 +2,16 @@
 //!
 //! *Invariant:* every byte that is not replaced on purpose reaches the provider as the client wrote it.
 
-use std::sync::{Arc, OnceLock};
+use std::{
+    ops::Range,
+    sync::{Arc, OnceLock},
+};
 
 use bytes::Bytes;
 use http::HeaderValue;
 use stead_dialects::{
     chat::{Head, Request, TranslateError, Wire, refuse},
-    scan::{self, Edits, RequestFields, ScanError},
+    scan::{self, Edits, FormText, RequestFields, ScanError},
 };
 
 use crate::{
@@ -74,11 +77,13 @@ pub(crate) fn scan_form(body: Bytes, content_type: &HeaderValue) -> Result<Scann
             output_limit: None,
             parsed: OnceLock::new(),
         }),
-        Err(error) => {
-            let message = format!("the form cannot be used: {}", error.message);
-            Err(ApiError::invalid("invalid_body", message))
-        }
+        Err(error) => Err(malformed(&error)),
     }
+}
+
+fn malformed(error: &ScanError) -> ApiError {
+    let message = format!("the form cannot be used: {}", error.message);
+    ApiError::invalid("invalid_body", message)
 }
 
 /// Says where it is wrong as an editor counts.
@@ -133,6 +138,25 @@ impl Scanned {
     /// Whether the body is a form and not JSON.
     pub(crate) fn is_form(&self) -> bool {
         self.form.is_some()
+    }
+
+    /// The texts of a form; `None` of a document.
+    pub(crate) fn form_texts(&self) -> Result<Option<Vec<FormText>>, ApiError> {
+        let boundary = self
+            .form
+            .as_ref()
+            .and_then(|sort| scan::boundary(sort.to_str().ok()?));
+        boundary
+            .map(|boundary| scan::form_texts(&self.body, boundary).map_err(|error| malformed(&error)))
+            .transpose()
+    }
+
+    /// The same form with other texts at places of [`form_texts`](Self::form_texts).
+    pub(crate) fn with_form_texts(&self, texts: &[(Range<usize>, String)]) -> Result<Self, ApiError> {
+        let Some(sort) = &self.form else {
+            return Ok(self.clone());
+        };
+        scan_form(scan::replace_form_texts(&self.body, texts), sort)
     }
 
     /// The model, where the path names it.

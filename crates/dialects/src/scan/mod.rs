@@ -14,7 +14,7 @@ use crate::{
     Usage,
     chat::{Head, Wire},
 };
-pub use form::{boundary, form_request, replace_form_model};
+pub use form::{FormText, boundary, form_request, form_texts, replace_form_model, replace_form_texts};
 use json::{Scanner, error};
 pub use prompt::prompt;
 

@@ -7,17 +7,17 @@ use std::sync::Arc;
 use bytes::Bytes;
 use http::HeaderMap;
 use serde_json::Value;
-use stead_dialects::chat::{Head, View, Wire};
+use stead_dialects::chat::{View, Wire};
 
-use super::{error::ApiError, job::Job, surface::Form};
+use super::{content::Content, error::ApiError, job::Job, surface::Form};
 use crate::{
     cache::{self, Asked, Found, Keep, replay},
     dispatch::Answered,
     errand::Errand,
-    guardrail::{self, Active, GuardedSource, Guarding, Looked, Watch},
+    guardrail::{self, Active, GuardedSource, Guarding, Looked, Tongue, Watch},
     ledger::Ledger,
     operation::Operation,
-    scan::{self, Scanned},
+    scan::Scanned,
     snapshot::Route,
     tally::{Output, Tally},
     upstream::Answer,
@@ -37,8 +37,16 @@ pub(super) struct Controls {
     operation: Operation,
     wire: Wire,
     form: Form,
+    /// The id of the request.
+    id: String,
+    /// When it came, in seconds of Unix.
+    began: i64,
     /// What writers of streams know of the request.
     view: Option<View>,
+}
+
+fn unsupported(why: &str) -> ApiError {
+    stead_kernel::Error::unsupported(why).into()
 }
 
 /// Does work that takes a while for a large body.
@@ -57,7 +65,7 @@ impl Job {
     /// The body with what the prompt says that it names.
     pub(super) fn prompted(&self, body: Bytes) -> Result<Bytes, ApiError> {
         let (prompts, project) = (&self.gateway.prompts, self.caller.project());
-        if self.surface.operation != Operation::Chat || prompts.is_empty(project) {
+        if self.surface.operation != Operation::Chat || prompts.has_none(project) {
             return Ok(body);
         }
         let rendered = prompts.apply(project, self.surface.wire, &body)?;
@@ -74,12 +82,11 @@ impl Job {
         if self.surface.operation == Operation::Realtime {
             return active.map_or(Ok(None), |_| Err(unguarded()));
         }
-        if active.is_none() && route.cache.is_none() || request.is_form() {
+        let cache = route.cache.as_ref().filter(|_| !request.is_form());
+        if active.is_none() && cache.is_none() {
             return Ok(None);
         }
-        let Ok(mut body) = serde_json::from_slice::<Value>(&request.body) else {
-            return Ok(None);
-        };
+        let mut content = Content::of(request)?;
         let mut controls = Controls {
             watch: active.map(Watch::new),
             keep: None,
@@ -88,13 +95,15 @@ impl Job {
             operation: self.surface.operation,
             wire: request.wire,
             form: self.surface.form,
+            id: self.ledger.uuid().to_string(),
+            began: self.gateway.clock.now().as_second(),
             view: None,
         };
-        controls.check_stream(request)?;
-        body = self.look(&mut controls, request, body).await?;
+        controls.check_stream(request, &content)?;
+        self.look(&mut controls, request, &mut content).await?;
         let array = request.fields.stream && controls.form == Form::Array;
-        if let Some(spec) = route.cache.as_ref().filter(|_| !array) {
-            self.look_up(&mut controls, spec, (request, &body), route).await;
+        if let (Some(spec), Content::Json(body), false) = (cache, &content, array) {
+            self.look_up(&mut controls, spec, (request, body), route).await;
         }
         controls.view = self.view(request, &controls)?;
         Ok(Some(Box::new(controls)))
@@ -127,11 +136,12 @@ impl Job {
         &mut self,
         controls: &mut Controls,
         request: &mut Scanned,
-        mut body: Value,
-    ) -> Result<Value, ApiError> {
+        content: &mut Content,
+    ) -> Result<(), ApiError> {
         let Some(mut watch) = controls.watch.take() else {
-            return Ok(body);
+            return Ok(());
         };
+        let mut body = content.take();
         let work = move || {
             let looked = watch.input(&mut body);
             (watch, body, looked)
@@ -154,13 +164,13 @@ impl Job {
             row.labels
                 .extend(label.map(|label| (guardrail::LABEL.to_owned(), label)));
         });
-        match judged {
-            Ok(true) => *request = rescanned(request, &body)?,
-            Ok(false) => {}
-            Err(blocked) => return Err(watch.active.blocked(&blocked)),
+        let changed = judged.map_err(|blocked| watch.active.blocked(&blocked))?;
+        content.put(body);
+        if changed {
+            *request = content.rescanned(request)?;
         }
         controls.watch = Some(watch);
-        Ok(body)
+        Ok(())
     }
 
     async fn look_up(
@@ -220,15 +230,6 @@ fn unguarded() -> ApiError {
         .into()
 }
 
-/// The same request with another body.
-fn rescanned(request: &Scanned, body: &Value) -> Result<Scanned, ApiError> {
-    let head = Head {
-        model: request.path_model(),
-        stream: request.fields.stream,
-    };
-    scan::scan(body.to_string().into(), request.wire, head)
-}
-
 impl Controls {
     fn touches_answers(&self) -> bool {
         self.watch
@@ -236,21 +237,24 @@ impl Controls {
             .is_some_and(|watch| watch.active.touches_answers())
     }
 
+    /// Whether guardrails look at the stream that is asked for.
+    pub(super) fn guards_stream(&self, request: &Scanned) -> bool {
+        request.fields.stream && self.touches_answers()
+    }
+
     /// Refuses streams that guardrails could not look at.
-    fn check_stream(&self, request: &Scanned) -> Result<(), ApiError> {
-        if !request.fields.stream || !self.touches_answers() {
+    fn check_stream(&self, request: &Scanned, content: &Content) -> Result<(), ApiError> {
+        if !self.guards_stream(request) {
             return Ok(());
         }
         match self.operation {
-            Operation::Chat if self.form == Form::Array => Err(stead_kernel::Error::unsupported(
-                "guardrails cannot look at a stream that is one JSON array; ask for alt=sse",
-            )
-            .into()),
             Operation::Chat => guardrail::can_guard(self.wire),
-            Operation::Completions => Err(stead_kernel::Error::unsupported(
-                "guardrails cannot look at streams of /v1/completions; ask for a whole answer, or for a chat",
-            )
-            .into()),
+            Operation::Completions if content.asks_for("logprobs") => Err(unsupported(
+                "guardrails cannot look at the log probabilities in streams of /v1/completions; ask for none, or for a whole answer",
+            )),
+            Operation::Transcriptions | Operation::Translations => Err(unsupported(
+                "guardrails cannot look at streamed transcripts; ask for a whole one",
+            )),
             // Sound and the like.
             _ => Ok(()),
         }
@@ -382,13 +386,29 @@ impl Controls {
             Some(keep) if is_chat => keep.stream(source, &head),
             Some(_) | None => source,
         };
-        let (head, source) = match (self.watch, self.view) {
-            (Some(watch), Some(view)) if watch.active.touches_answers() => {
+        let touches = |watch: &Watch| watch.active.touches_answers();
+        let tongue = match self.operation {
+            Operation::Chat => {
+                let client = match self.form {
+                    Form::Array => Some(stead_dialects::gemini::client_of_arrays()),
+                    Form::Usual | Form::Batch | Form::Single => stead_dialects::client(self.wire),
+                };
+                let parts = self.view.zip(client);
+                parts.map(|(view, client)| Tongue::chat(self.wire, client, view))
+            }
+            Operation::Completions => Some(Ok(Tongue::completions(&self.id, self.began))),
+            _ => None,
+        };
+        let (head, source) = match (self.watch.filter(touches), tongue) {
+            (Some(watch), Some(tongue)) => {
                 tell(&watch, ledger);
+                let tongue = match tongue {
+                    Ok(tongue) => tongue,
+                    Err(error) => return Err(Box::new((error, tally))),
+                };
                 let guarding = Guarding {
                     watch,
-                    wire: self.wire,
-                    view,
+                    tongue,
                     errand: self.errand,
                 };
                 match GuardedSource::new(source, &head, &mut tally, guarding) {

@@ -9,7 +9,13 @@ use stead_dialects::chat::Head;
 use stead_kernel::Body;
 use tokio::time::Instant;
 
-use super::{caller::Caller, controls::Controls, error::ApiError, serve::PathModel, surface::Surface};
+use super::{
+    caller::Caller,
+    controls::Controls,
+    error::ApiError,
+    serve::PathModel,
+    surface::{Form, Surface},
+};
 use crate::{
     Gateway,
     cache::{self, CacheControl},
@@ -64,6 +70,8 @@ pub(super) struct Prepared {
     route: Arc<Route>,
     order: Order,
     controls: Option<Box<Controls>>,
+    /// By which API providers are asked: guardrails read streams in the usual form, whichever the client wants.
+    asked: Surface,
 }
 
 /// What is to be done with a request.
@@ -140,11 +148,18 @@ impl Job {
         self.admit(&mut request, &route).await?;
         self.ledger
             .reserve(&request.body, request.fields.max_tokens, &first)?;
+        let asked = match &controls {
+            Some(controls) if controls.guards_stream(&request) => {
+                self.surface.with(self.surface.operation, Form::Usual)
+            }
+            Some(_) | None => self.surface,
+        };
         Ok(Ready::Ask(Box::new(Prepared {
             request: Arc::new(request),
             route,
             order,
             controls,
+            asked,
         })))
     }
 
@@ -154,7 +169,7 @@ impl Job {
             gateway,
             snapshot,
             caller,
-            surface,
+            surface: _,
             trace,
             passed,
             cache: _,
@@ -169,7 +184,7 @@ impl Job {
                 user: caller.user(),
                 headers: &headers,
                 request: &prepared.request,
-                surface,
+                surface: prepared.asked,
                 prices: &*gateway.books.prices,
             },
             trace,

@@ -1,6 +1,7 @@
 //! The HTTP surface: `/v1` in the dialects of `OpenAI` and Anthropic, Gemini's at `/v1beta`, Ollama's at `/ollama`.
 
 mod caller;
+mod content;
 mod controls;
 pub(crate) mod error;
 mod gemini;

@@ -23,40 +23,32 @@ pub(crate) struct Looked {
     pub(crate) said: String,
 }
 
+/// What was found in the texts of an answer so far.
+#[derive(Default)]
+struct Pass {
+    blocked: Option<(usize, String)>,
+    changed: bool,
+    said: String,
+}
+
 impl Watch {
     /// Looks at a whole answer in a dialect.
     ///
     /// # Errors
     /// When a rule blocks it.
     pub(crate) fn output(&mut self, body: &Bytes, wire: Wire) -> Result<Looked, Blocked> {
-        let Ok(mut answer) = serde_json::from_slice::<Value>(body) else {
-            return Ok(Looked {
-                body: body.clone(),
-                masked: body.clone(),
-                said: String::new(),
-            });
+        let parsed = serde_json::from_slice::<Value>(body).ok();
+        // A text may be a number, and is a text all the same.
+        let Some(mut answer) = parsed.filter(|answer| answer.is_object() || answer.is_array()) else {
+            return self.plain(body);
         };
-        let active = Arc::clone(&self.active);
-        let mut blocked = None;
-        let mut changed = false;
-        let mut said = String::new();
-        texts::visit(&mut answer, &mut |text| {
-            let found = self.look(&active.output.block, &active.output.tell, text.text);
-            let attempt = self.attempt(text.text, Direction::Output);
-            if blocked.is_none() {
-                blocked = found.or(attempt);
-            }
-            said.push_str(text.text);
-            said.push('\n');
-            if !active.output.redact.is_empty() {
-                let masked = active.output.redact.rewrite(text.text, &mut |found| {
-                    self.seen.acts(found.rule, found.label);
-                    self.vault.mask(found.label, found.value)
-                });
-                changed |= masked != *text.text;
-                *text.text = masked;
-            }
-        });
+        let mut pass = Pass::default();
+        texts::visit(&mut answer, &mut |text| self.answered(text.text, &mut pass));
+        let Pass {
+            blocked,
+            changed,
+            said,
+        } = pass;
         if let Some((rule, why)) = blocked {
             return Err(answer_blocked(rule, Some(why)));
         }
@@ -70,6 +62,48 @@ impl Watch {
         };
         let body = self.restored(answer, &masked);
         Ok(Looked { body, masked, said })
+    }
+
+    /// Looks at an answer that is no JSON: a transcript as plain text or subtitles. Sound is no text.
+    fn plain(&mut self, body: &Bytes) -> Result<Looked, Blocked> {
+        let Ok(text) = std::str::from_utf8(body) else {
+            return Ok(Looked {
+                body: body.clone(),
+                masked: body.clone(),
+                said: String::new(),
+            });
+        };
+        let mut masked = text.to_owned();
+        let mut pass = Pass::default();
+        self.answered(&mut masked, &mut pass);
+        if let Some((rule, why)) = pass.blocked {
+            return Err(answer_blocked(rule, Some(why)));
+        }
+        Ok(Looked {
+            body: self.vault.restore(&masked, Encoding::Plain).into(),
+            masked: masked.into(),
+            said: pass.said,
+        })
+    }
+
+    /// Looks at one text of an answer, and hides what has to be hidden.
+    fn answered(&mut self, text: &mut String, pass: &mut Pass) {
+        let active = Arc::clone(&self.active);
+        let found = self.look(&active.output.block, &active.output.tell, text);
+        let attempt = self.attempt(text, Direction::Output);
+        if pass.blocked.is_none() {
+            pass.blocked = found.or(attempt);
+        }
+        pass.said.push_str(text);
+        pass.said.push('\n');
+        if !active.output.redact.is_empty() {
+            let masked = active.output.redact.rewrite(text, &mut |found| {
+                self.seen.acts(found.rule, found.label);
+                self.vault.mask(found.label, found.value)
+            });
+            pass.changed |= masked != *text;
+            *text = masked;
+        }
     }
 
     /// The same answer with the client's values in the place of their placeholders.

@@ -8,6 +8,7 @@
 mod active;
 mod answer;
 mod compile;
+mod completions;
 pub(crate) mod controller;
 mod filter;
 mod moderation;
@@ -28,7 +29,7 @@ pub(crate) use answer::Looked;
 pub(crate) use compile::Guard;
 pub(crate) use moderation::ask as ask_judges;
 pub(crate) use request::{Watch, conversation};
-pub(crate) use source::{GuardedSource, Guarding, can_guard};
+pub(crate) use source::{GuardedSource, Guarding, Tongue, can_guard};
 
 use crate::duration::Span;
 

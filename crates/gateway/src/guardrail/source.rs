@@ -11,6 +11,7 @@ use super::{
     LABEL,
     active::Blocked,
     compile::Judge,
+    completions,
     filter::{Filter, Passed},
     moderation,
     request::Watch,
@@ -29,8 +30,7 @@ const HELD: usize = 16 << 20;
 /// What a guarded stream is made of besides its source.
 pub(crate) struct Guarding {
     pub(crate) watch: Watch,
-    pub(crate) wire: Wire,
-    pub(crate) view: View,
+    pub(crate) tongue: Tongue,
     /// Who asks the models that judge.
     pub(crate) errand: Errand,
 }
@@ -41,7 +41,7 @@ pub(crate) struct GuardedSource {
     /// What the source tells, its text as the provider said it.
     counted: Tally,
     decoder: Box<dyn Decoder>,
-    encoder: Box<dyn Encoder>,
+    writer: Writer,
     /// `None` while the models that judge are asked.
     filter: Option<Filter>,
     errand: Errand,
@@ -58,12 +58,43 @@ enum State {
     Over,
 }
 
-/// The dialects by which a client's stream is read and written.
-fn dialects(wire: Wire) -> Result<(&'static dyn ClientDialect, Box<dyn Decoder>), ApiError> {
-    let client = stead_dialects::client(wire);
+/// How a stream is read and written.
+pub(crate) struct Tongue {
+    decoder: Box<dyn Decoder>,
+    writer: Writer,
+}
+
+enum Writer {
+    Chat(Box<dyn Encoder>),
+    Completions(completions::Writer),
+}
+
+impl Tongue {
+    /// Of a chat that comes in the usual form of a dialect, for a client that wants it as `client` writes it.
+    ///
+    /// # Errors
+    /// When the dialect cannot be read.
+    pub(crate) fn chat(wire: Wire, client: &dyn ClientDialect, view: View) -> Result<Self, ApiError> {
+        Ok(Self {
+            decoder: decoder(wire)?,
+            writer: Writer::Chat(client.stream(view)),
+        })
+    }
+
+    /// Of `/v1/completions`, for an answer of this id that began at a time in seconds of Unix.
+    pub(crate) fn completions(id: &str, created: i64) -> Self {
+        Self {
+            decoder: Box::<completions::Reader>::default(),
+            writer: Writer::Completions(completions::Writer::new(id, created)),
+        }
+    }
+}
+
+/// What reads a client's stream.
+fn decoder(wire: Wire) -> Result<Box<dyn Decoder>, ApiError> {
     let provider = stead_dialects::provider(wire);
-    client
-        .zip(provider.map(stead_dialects::chat::ProviderDialect::stream))
+    provider
+        .map(stead_dialects::chat::ProviderDialect::stream)
         .ok_or_else(|| {
             ApiError::from(stead_kernel::Error::unsupported(
                 "guardrails cannot look at streams of this API; ask for a whole answer",
@@ -73,21 +104,40 @@ fn dialects(wire: Wire) -> Result<(&'static dyn ClientDialect, Box<dyn Decoder>)
 
 /// Whether the streams of a dialect can be looked at.
 pub(crate) fn can_guard(wire: Wire) -> Result<(), ApiError> {
-    dialects(wire).map(drop)
+    decoder(wire).map(drop)
+}
+
+impl Writer {
+    fn event(&mut self, event: &Event, out: &mut Vec<u8>) {
+        match self {
+            Self::Chat(encoder) => encoder.event(event, out),
+            Self::Completions(writer) => writer.event(event, out),
+        }
+    }
+
+    fn end(&mut self, failure: Option<&ApiError>) -> Bytes {
+        let mut out = Vec::new();
+        match (self, failure) {
+            (Self::Chat(encoder), None) => encoder.end(&mut out),
+            (Self::Chat(encoder), Some(error)) => encoder.fail(&error.neutral(), &mut out),
+            (Self::Completions(writer), None) => writer.end(&mut out),
+            (Self::Completions(_), Some(error)) => return error.event(),
+        }
+        out.into()
+    }
 }
 
 impl GuardedSource {
     /// Guards a stream whose beginning was read already. Returns what of the beginning passes.
     ///
     /// # Errors
-    /// When the dialect cannot be read, or a rule blocks the beginning.
+    /// When a rule blocks the beginning.
     pub(crate) fn new(
         inner: Box<dyn Source>,
         head: &[u8],
         tally: &mut Tally,
         guarding: Guarding,
     ) -> Result<(Self, Bytes), ApiError> {
-        let (client, decoder) = dialects(guarding.wire)?;
         let active = &guarding.watch.active;
         let mut source = Self {
             inner,
@@ -95,8 +145,8 @@ impl GuardedSource {
                 output: None,
                 ..tally.clone()
             },
-            decoder,
-            encoder: client.stream(guarding.view),
+            decoder: guarding.tongue.decoder,
+            writer: guarding.tongue.writer,
             errand: guarding.errand,
             judges: active.output_judges(),
             held: active.holds_streams().then(Vec::new),
@@ -145,7 +195,7 @@ impl GuardedSource {
         let mut bytes = Vec::new();
         for event in &passed.restored {
             if !matches!(event, Event::End | Event::Error(_)) {
-                self.encoder.event(event, &mut bytes);
+                self.writer.event(event, &mut bytes);
             }
         }
         let Some(held) = &mut self.held else {
@@ -262,12 +312,7 @@ impl Source for GuardedSource {
     }
 
     fn end(&mut self, failure: Option<&ApiError>) -> Bytes {
-        let mut out = Vec::new();
-        match failure {
-            None => self.encoder.end(&mut out),
-            Some(error) => self.encoder.fail(&error.neutral(), &mut out),
-        }
-        out.into()
+        self.writer.end(failure)
     }
 }
 

@@ -20,7 +20,7 @@ pub(crate) use translated::{EngineEvents, ProviderEvents, TranslatedStream, is_f
 use crate::{api::error::ApiError, dispatch::Failure, tally::Tally};
 
 /// The last event of a stream of `OpenAI`'s dialect that ended well.
-const DONE: &[u8] = b"data: [DONE]\n\n";
+pub(crate) const DONE: &[u8] = b"data: [DONE]\n\n";
 
 /// How a stream of `OpenAI`'s dialect ends.
 pub(crate) fn openai_end(failure: Option<&ApiError>) -> Bytes {

@@ -328,3 +328,165 @@ async fn a_held_stream_is_not_taken_for_a_stalled_one() {
         .unwrap();
     assert_eq!(text_of(&reply), "a".repeat(30));
 }
+
+/// A stream of `/v1/completions` of these texts.
+fn completion(texts: &[&str]) -> Act {
+    let chunk = |choice: Value| {
+        let chunk = json!({"id": "cmpl-1", "object": "text_completion", "model": "m", "choices": [choice]});
+        &*format!("data: {chunk}\n\n").leak()
+    };
+    let mut pieces: Vec<&'static str> = texts
+        .iter()
+        .map(|text| chunk(json!({"text": text, "index": 0, "finish_reason": null})))
+        .collect();
+    pieces.extend([
+        chunk(json!({"text": "", "index": 0, "finish_reason": "stop"})),
+        DONE,
+    ]);
+    Act::Stream(pieces, End::Close)
+}
+
+#[tokio::test]
+async fn streams_of_completions_are_looked_at() {
+    let provider = Provider::script([
+        completion(&["To [EM", "AIL_1]", " or b@x", ".org."]),
+        completion(&["about Project", " Falcon", ", it is"]),
+    ]);
+    let spec = json!({"rules": [{"name": "pii", "action": "Redact", "detectors": ["email"]},
+        {"name": "names", "action": "Block", "words": ["project falcon"]}]});
+    let stage = guarded(&provider, spec).await;
+    let ask = |prompt: &str| json!({"model": "p/m", "prompt": prompt, "stream": true}).to_string();
+    let reply = stage.post("/v1/completions", &ask("I am ada@example.com")).await;
+    assert!(!provider.asked()[0].body.windows(4).any(|at| at == b"ada@"));
+    let chunks: Vec<Value> = reply
+        .events()
+        .iter()
+        .filter_map(|chunk| serde_json::from_str(chunk).ok())
+        .collect();
+    let said: String = chunks
+        .iter()
+        .filter_map(|chunk| chunk["choices"][0]["text"].as_str())
+        .collect();
+    assert_eq!(said, "To ada@example.com or [EMAIL_2].");
+    assert_eq!(chunks.last().unwrap()["choices"][0]["finish_reason"], "stop");
+    assert_eq!(
+        (&chunks[0]["object"], &chunks[0]["id"]),
+        (&json!("text_completion"), &json!("cmpl-1"))
+    );
+    assert!(reply.text().ends_with(DONE));
+    let text = stage.post("/v1/completions", &ask("hi")).await.text();
+    assert!(
+        text.contains("content_blocked") && !text.contains("alcon") && !text.contains("[DONE]"),
+        "{text}"
+    );
+    let mut body: Value = serde_json::from_str(&ask("hi")).unwrap();
+    body["logprobs"] = 1.into();
+    let reply = stage.post("/v1/completions", &body.to_string()).await;
+    assert_eq!(reply.error(), (501, "unsupported".into()));
+    let rows = stage.rows(3).await;
+    assert_eq!((label(&rows[0]), rows[0].outcome), ("g/pii=redact", Outcome::Ok));
+    assert_eq!(
+        (label(&rows[1]), rows[1].outcome),
+        ("g/names=block", Outcome::Error)
+    );
+    assert!(
+        rows.iter()
+            .all(|row| !recorded(row, "ada@") && !recorded(row, "b@x.org"))
+    );
+}
+
+#[tokio::test]
+async fn a_stream_of_geminis_that_is_one_array_is_looked_at() {
+    let provider = Provider::script([stream(&["To [EM", "AIL_1]", "!"])]);
+    let spec = json!({"rules": [{"name": "pii", "action": "Redact", "detectors": ["email"]}]});
+    let stage = guarded(&provider, spec).await;
+    let body = json!({"contents": [{"role": "user", "parts": [{"text": "I am ada@example.com"}]}]});
+    let path = "/v1beta/models/p%2Fm:streamGenerateContent";
+    let reply = stage.post(path, &body.to_string()).await;
+    assert_eq!(
+        reply.header("content-type"),
+        "application/json",
+        "{}",
+        reply.text()
+    );
+    let list = reply.json();
+    let texts = list.as_array().unwrap().iter().filter_map(|piece| {
+        piece
+            .pointer("/candidates/0/content/parts/0/text")?
+            .as_str()
+            .map(str::to_owned)
+    });
+    assert_eq!(texts.collect::<String>(), "To ada@example.com!");
+    assert!(!provider.asked()[0].body.windows(4).any(|at| at == b"ada@"));
+}
+
+/// Sends a form with a file and this prompt.
+async fn upload(stage: &Stage, path: &str, prompt: &str) -> Reply {
+    let part = |head: &str, value: &str| {
+        format!("--cut\r\nContent-Disposition: form-data; {head}\r\n\r\n{value}\r\n")
+    };
+    let body = [
+        part("name=\"file\"; filename=\"a\"", "RIFF ada@example.com"),
+        part("name=\"model\"", "p/m"),
+        part("name=\"prompt\"", prompt),
+        "--cut--\r\n".to_owned(),
+    ];
+    let request = http::Request::post(path)
+        .header("authorization", format!("Bearer {KEY}"))
+        .header("content-type", "multipart/form-data; boundary=cut")
+        .body(stead_kernel::Body::from(body.concat()))
+        .unwrap();
+    stage.send(request).await
+}
+
+#[tokio::test]
+async fn the_texts_of_forms_and_what_is_transcribed_are_looked_at() {
+    let said = json!({"text": "[EMAIL_1] wrote to b@x.org"}).to_string();
+    let provider = Provider::script([
+        Act::Say(200, &[("content-type", "application/json")], said),
+        Act::Say(200, &[("content-type", "text/plain")], "call [EMAIL_1]\n".into()),
+        Act::Say(
+            200,
+            &[("content-type", "application/json")],
+            json!({"data": [{"b64_json": "eA=="}]}).to_string(),
+        ),
+        Act::Say(200, &[("content-type", "text/plain")], "about falcon\n".into()),
+    ]);
+    let spec = json!({"rules": [{"name": "pii", "action": "Redact", "detectors": ["email"]},
+        {"name": "names", "action": "Block", "words": ["falcon"]}]});
+    let stage = guarded(&provider, spec).await;
+    let prompt = "I am c@x.org";
+    let transcript = "/v1/audio/transcriptions";
+    let reply = upload(&stage, transcript, prompt).await;
+    assert_eq!(reply.json()["text"], "c@x.org wrote to [EMAIL_2]");
+    assert_eq!(upload(&stage, transcript, prompt).await.text(), "call c@x.org\n");
+    assert_eq!(
+        upload(&stage, "/v1/images/edits", prompt).await.status,
+        StatusCode::OK
+    );
+    let reply = upload(&stage, transcript, prompt).await;
+    assert_eq!(reply.error(), (400, "content_blocked".into()));
+    assert_eq!(
+        upload(&stage, transcript, "a Falcon").await.error(),
+        (400, "content_blocked".into())
+    );
+    let asked = provider.asked();
+    assert_eq!(asked.len(), 4, "the last one reached nobody");
+    for asked in &asked {
+        let form = String::from_utf8_lossy(&asked.body);
+        assert!(
+            form.contains("\r\n\r\nI am [EMAIL_1]\r\n") && form.contains("\r\n\r\nm\r\n"),
+            "{form}"
+        );
+        assert!(
+            form.contains("RIFF ada@example.com"),
+            "what is uploaded is no text"
+        );
+    }
+    let rows = stage.rows(5).await;
+    assert!(
+        rows.iter()
+            .all(|row| !recorded(row, "c@x.org") && !recorded(row, "b@x.org")),
+        "{rows:?}"
+    );
+}
