@@ -22,6 +22,7 @@ mod key;
 mod ledger;
 mod metrics;
 mod operation;
+mod peers;
 mod prompt;
 mod provider;
 mod quota;
@@ -41,7 +42,7 @@ use std::{sync::Arc, time::Duration};
 
 use futures::FutureExt;
 use stead_kernel::{
-    Clock, Collection, Context, Error, Module, Result, Role, Running, Tasks, Timestamp,
+    Clock, Collection, Context, Error, Module, Reason, Result, Role, Running, Tasks, Timestamp,
     ports::{Chat, Outbound},
 };
 
@@ -155,6 +156,7 @@ async fn start(context: Context) -> Result<Running> {
         }
         None => axum::Router::new(),
     };
+    let leads = context.control.is_none();
     if !snapshot.ready(FIRST_LOOK).await {
         tracing::warn!(
             "the resource API has not answered everything yet; the gateway starts with what it knows"
@@ -185,7 +187,10 @@ async fn start(context: Context) -> Result<Running> {
         clock: Arc::clone(&context.ports.clock),
     };
     let looked = snapshot.clone();
-    let managing = prompt::routes(prompts, Arc::clone(&context.ports.authorizer));
+    let mut managing = prompt::routes(Arc::clone(&prompts), Arc::clone(&context.ports.authorizer));
+    if leads {
+        managing = managing.merge(prompt::sharing(prompts));
+    }
     Ok(Running {
         // The control process lends out quotas and keeps the prompts, also where it answers no model API.
         routes: if context.roles.has(Role::Gateway) {
@@ -206,18 +211,26 @@ async fn start(context: Context) -> Result<Running> {
     })
 }
 
-/// The prompts as they are kept.
+/// The prompts as they are kept, or as the control process keeps them.
 async fn prompts(context: &Context) -> Arc<prompt::Book> {
     let ports = &context.ports;
     let prompts = Arc::new(prompt::Book::new(
         Arc::clone(&ports.records),
         Arc::clone(&ports.clock),
     ));
-    if let Err(error) = prompts.read().await {
-        tracing::warn!(
+    if let Some(leader) = &context.control {
+        prompt::follow(Arc::clone(&prompts), Arc::clone(&leader.link), &context.tasks);
+        prompts.wait(FIRST_LOOK).await;
+        return prompts;
+    }
+    match prompts.read().await {
+        Ok(()) => {}
+        // Nothing is kept here.
+        Err(error) if error.reason() == Reason::Unsupported => prompts.have_none(),
+        Err(error) => tracing::warn!(
             error = error.full_message(),
             "the prompts cannot be read; none can be named until a restart"
-        );
+        ),
     }
     prompts
 }

@@ -6,8 +6,9 @@ use stead_dialects::chat::Wire;
 
 use super::{
     Template, Version,
-    book::{Book, Choice},
+    book::Book,
     render::{self, RenderError},
+    shelves::Choice,
 };
 use crate::api::error::ApiError;
 
@@ -42,6 +43,12 @@ impl Book {
         let Some(given) = request.get("prompt").filter(|given| given.is_object()) else {
             return Ok(None);
         };
+        if !self.is_known() {
+            return Err(ApiError::unavailable(
+                "prompts_unknown",
+                "this gateway has not read the prompts yet; try again",
+            ));
+        }
         let named = Named::deserialize(given)
             .map_err(|error| refused(format!("prompt: it does not have the expected form: {error}")))?;
         let name = named

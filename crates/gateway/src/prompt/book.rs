@@ -1,8 +1,9 @@
 //! All prompts in memory, and their changes in the record store.
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::HashMap,
     sync::{Arc, Mutex, PoisonError},
+    time::Duration,
 };
 
 use arc_swap::ArcSwap;
@@ -12,66 +13,32 @@ use stead_kernel::{
     Clock, Collection, Error, Result,
     ports::{Record, RecordKey, RecordQuery, RecordWrite, Records},
 };
+use tokio::sync::watch;
 use uuid::Uuid;
 
-use super::{LATEST, PROMPTS, Prompt, Template, VERSIONS, Version, render};
+use super::{
+    LATEST, PROMPTS, Prompt, Template, VERSIONS, Version,
+    changes::Changes,
+    render,
+    shelves::{Choice, Entry, Shelves, new_prompt},
+};
 
 /// The most versions of a prompt.
 const VERSION_LIMIT: u64 = 10_000;
 /// How often a change is tried again after somebody else was faster.
 const TRIES: u32 = 5;
 
-/// Which version is meant.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Choice {
-    /// The one that the label `production` points to; the newest when there is none.
-    Default,
-    /// By its number.
-    Version(u64),
-    /// By a label, or its id.
-    Label(String),
-}
-
-impl Choice {
-    /// Reads a number, a label or an id.
-    pub(crate) fn parse(text: &str) -> Self {
-        text.parse()
-            .map_or_else(|_| Self::Label(text.to_owned()), Self::Version)
-    }
-}
-
-/// A prompt with all its versions.
-#[derive(Debug, Clone)]
-pub(crate) struct Entry {
-    pub(crate) prompt: Prompt,
-    pub(crate) versions: BTreeMap<u64, Arc<Version>>,
-}
-
-impl Entry {
-    fn find(&self, choice: &Choice) -> Option<&Arc<Version>> {
-        let latest = self.prompt.latest;
-        let number = match choice {
-            Choice::Default => self.prompt.labels.get("production").copied().unwrap_or(latest),
-            Choice::Version(number) => *number,
-            Choice::Label(label) if label == LATEST => latest,
-            Choice::Label(label) => match self.prompt.labels.get(label) {
-                Some(number) => *number,
-                None => return self.versions.values().find(|version| version.id == *label),
-            },
-        };
-        self.versions.get(&number)
-    }
-}
-
-type Project = HashMap<String, Arc<Entry>>;
-
 /// All prompts.
 pub(crate) struct Book {
     records: Arc<dyn Records>,
     clock: Arc<dyn Clock>,
-    projects: ArcSwap<HashMap<String, Project>>,
+    projects: ArcSwap<Shelves>,
     /// One change at a time is taken into memory.
     change: Mutex<()>,
+    /// What changed, for other processes.
+    changes: Changes,
+    /// Whether they were read.
+    known: watch::Sender<bool>,
 }
 
 /// A new version.
@@ -93,7 +60,41 @@ impl Book {
             clock,
             projects: ArcSwap::default(),
             change: Mutex::default(),
+            changes: Changes::default(),
+            known: watch::channel(false).0,
         }
+    }
+
+    /// What changed, for other processes.
+    pub(super) fn changes(&self) -> &Changes {
+        &self.changes
+    }
+
+    /// Everything.
+    pub(super) fn shelves(&self) -> Shelves {
+        Shelves::clone(&self.projects.load())
+    }
+
+    /// Everything is as given, as another process told.
+    pub(super) fn replace(&self, shelves: Shelves) {
+        self.projects.store(Arc::new(shelves));
+        self.known.send_replace(true);
+    }
+
+    /// There are none, and nowhere to keep any.
+    pub(crate) fn have_none(&self) {
+        self.replace(Shelves::default());
+    }
+
+    /// Whether the prompts were read; before, none can be named.
+    pub(crate) fn is_known(&self) -> bool {
+        *self.known.borrow()
+    }
+
+    /// Waits until the prompts were read, not longer than given.
+    pub(crate) async fn wait(&self, limit: Duration) {
+        let mut known = self.known.subscribe();
+        let _ = tokio::time::timeout(limit, known.wait_for(|known| *known)).await;
     }
 
     /// Reads every prompt from the records.
@@ -106,10 +107,7 @@ impl Book {
             let Some(prompt) = parsed::<Prompt>(&record) else {
                 continue;
             };
-            let entry = Entry {
-                prompt,
-                versions: BTreeMap::new(),
-            };
+            let entry = Entry::of(prompt);
             projects
                 .entry(record.key.project)
                 .or_default()
@@ -127,16 +125,23 @@ impl Book {
         let shared = |project: HashMap<String, Entry>| {
             project.into_iter().map(|(name, entry)| (name, Arc::new(entry)))
         };
-        let projects = projects
+        let shelves: Shelves = projects
             .into_iter()
-            .map(|(name, project)| (name, shared(project).collect()));
-        self.projects.store(Arc::new(projects.collect()));
+            .map(|(name, project)| (name, shared(project).collect()))
+            .collect();
+        for (project, entries) in &shelves {
+            entries
+                .values()
+                .for_each(|entry| self.changes.put(project, entry));
+        }
+        self.replace(shelves);
         Ok(())
     }
 
-    /// Whether there is any prompt in a project.
-    pub(crate) fn is_empty(&self, project: &str) -> bool {
-        self.projects.load().get(project).is_none_or(HashMap::is_empty)
+    /// Whether it is known that there is no prompt in a project.
+    pub(crate) fn has_none(&self, project: &str) -> bool {
+        let projects = self.projects.load();
+        self.is_known() && projects.get(project).is_none_or(HashMap::is_empty)
     }
 
     /// Whether a project has a prompt of this name.
@@ -304,24 +309,18 @@ impl Book {
                     .get(name)
                     .is_none_or(|entry| entry.prompt.latest <= prompt.latest);
                 if newer {
-                    entries.insert(name.to_owned(), Arc::new(Entry { prompt, versions }));
+                    let entry = Arc::new(Entry { prompt, versions });
+                    self.changes.put(project, &entry);
+                    entries.insert(name.to_owned(), entry);
                 }
             }
             None => {
                 entries.remove(name);
+                self.changes.remove(project, name);
             }
         }
         self.projects.store(Arc::new(projects));
         Ok(())
-    }
-}
-
-fn new_prompt(name: &str) -> Prompt {
-    Prompt {
-        name: name.to_owned(),
-        description: String::new(),
-        latest: 0,
-        labels: BTreeMap::new(),
     }
 }
 
@@ -434,6 +433,7 @@ pub(super) mod tests {
         let world = World::new();
         let ports = world.context().ports;
         let book = Book::new(ports.records, ports.clock);
+        book.replace(Shelves::default());
         (world, book)
     }
 
@@ -516,8 +516,9 @@ pub(super) mod tests {
         assert!(!book.has("a", "q"));
         let ports = world.context().ports;
         let again = Book::new(ports.records, ports.clock);
-        assert!(again.is_empty("a"));
+        assert!(!again.has_none("a"), "nothing is known yet");
         again.read().await.unwrap();
+        assert!(again.has_none("b"));
         assert_eq!(again.list("a"), book.list("a"));
         assert_eq!(
             again.find("a", "p", &Choice::Default),

@@ -1,12 +1,16 @@
 //! Prompt templates by name and version: kept as records, rendered into requests.
 //!
 //! *Invariant:* a version never changes; what moves are the labels that point to it.
-//! *Invariant:* a request waits for no store: every version is in memory.
+//! *Invariant:* a request waits for no store: every version is in memory. Where no records are, it is kept as the control
+//! process has it.
 
 mod apply;
 mod book;
+mod changes;
+mod follow;
 mod render;
 mod routes;
+mod shelves;
 
 use std::collections::BTreeMap;
 
@@ -14,6 +18,7 @@ use serde::{Deserialize, Serialize};
 use stead_kernel::{Collection, Timestamp};
 
 pub(crate) use book::Book;
+pub(crate) use follow::{follow, sharing};
 pub(crate) use routes::routes;
 
 /// The collection of prompts: a name, its labels and its newest version.

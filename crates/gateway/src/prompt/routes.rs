@@ -18,8 +18,9 @@ use stead_kernel::{
 
 use super::{
     Prompt, Template, TemplateMessage, Version,
-    book::{Book, Choice, Draft, Entry},
+    book::{Book, Draft},
     render,
+    shelves::{Choice, Entry},
 };
 
 /// The largest request body, in bytes.

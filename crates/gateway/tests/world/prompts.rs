@@ -12,7 +12,8 @@ use crate::{
     stage::{KEY, Reply, Stage},
 };
 
-async fn call(stage: &Stage, method: Method, path: &str, body: Value) -> Reply {
+/// Asks as an admin.
+pub(crate) async fn admin(stage: &Stage, method: Method, path: &str, body: Value) -> Reply {
     let request = Request::builder()
         .method(method)
         .uri(path)
@@ -29,15 +30,15 @@ async fn a_request_that_names_a_prompt_says_what_the_prompt_says() {
     stage.world.ports.web.host("p.test", provider.router());
     stage.provider("p", json!({})).await;
     let first = json!({"name": "support", "text": "You help {{ who }}."});
-    let made = call(&stage, Method::POST, "/api/prompts", first).await;
+    let made = admin(&stage, Method::POST, "/api/prompts", first).await;
     assert_eq!(
         (made.status, &made.json()["version"], &made.json()["variables"]),
         (StatusCode::CREATED, &json!(1), &json!(["who"]))
     );
     let second =
         json!({"name": "support", "messages": [{"role": "system", "content": "Be kind to {{ who }}."}]});
-    call(&stage, Method::POST, "/api/prompts", second).await;
-    let pointed = call(
+    admin(&stage, Method::POST, "/api/prompts", second).await;
+    let pointed = admin(
         &stage,
         Method::PUT,
         "/api/prompts/support/labels/production",
@@ -80,28 +81,28 @@ async fn a_request_that_names_a_prompt_says_what_the_prompt_says() {
 #[tokio::test]
 async fn prompts_are_listed_shown_and_removed_and_keys_may_not() {
     let stage = Stage::start(World::new()).await;
-    call(
+    admin(
         &stage,
         Method::POST,
         "/api/prompts",
         json!({"name": "a", "text": "x", "purpose": "for tests"}),
     )
     .await;
-    let list = call(&stage, Method::GET, "/api/prompts", Value::Null)
+    let list = admin(&stage, Method::GET, "/api/prompts", Value::Null)
         .await
         .json();
     assert_eq!(
         list["items"],
         json!([{"name": "a", "description": "for tests", "latest": 1, "labels": {}}])
     );
-    let shown = call(&stage, Method::GET, "/api/prompts/a", Value::Null)
+    let shown = admin(&stage, Method::GET, "/api/prompts/a", Value::Null)
         .await
         .json();
     assert_eq!(
         (&shown["versions"][0]["template"], &shown["versions"][0]["author"]),
         (&json!({"text": "x"}), &json!("admin"))
     );
-    let one = call(&stage, Method::GET, "/api/prompts/a/versions/latest", Value::Null).await;
+    let one = admin(&stage, Method::GET, "/api/prompts/a/versions/latest", Value::Null).await;
     assert_eq!((one.status, &one.json()["version"]), (StatusCode::OK, &json!(1)));
     for (method, path, body, status) in [
         (Method::GET, "/api/prompts/b", Value::Null, 404),
@@ -116,7 +117,7 @@ async fn prompts_are_listed_shown_and_removed_and_keys_may_not() {
         (Method::DELETE, "/api/prompts/a", Value::Null, 204),
         (Method::GET, "/api/prompts/a", Value::Null, 404),
     ] {
-        let reply = call(&stage, method.clone(), path, body).await;
+        let reply = admin(&stage, method.clone(), path, body).await;
         assert_eq!(reply.status.as_u16(), status, "{method} {path}: {}", reply.text());
     }
     assert_eq!(stage.get("/api/prompts", KEY).await.status, StatusCode::FORBIDDEN);

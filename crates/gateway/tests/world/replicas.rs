@@ -5,12 +5,13 @@ use std::{
     time::Duration,
 };
 
-use http::StatusCode;
-use serde_json::json;
+use http::{Method, StatusCode};
+use serde_json::{Value, json};
 use stead_testkit::poll_until;
 use tokio::task::JoinSet;
 
 use crate::{
+    prompts::admin,
     providers::{Provider, answer},
     quotas::{dollars_for, limited, stage},
     stage::{KEY, Line, SOON, Stage, post},
@@ -148,4 +149,77 @@ async fn a_leader_that_starts_anew_remembers_what_it_lent() {
     let mine = spent(&leader).await;
     let theirs = spent(&replica).await;
     assert_eq!(mine + 1 + theirs, 10, "{mine} and {theirs}");
+}
+
+#[tokio::test]
+async fn a_replica_has_the_prompts_of_its_leader_and_keeps_them_while_that_is_away() {
+    let provider = Provider::script([answer("ok")]);
+    let leader = stage(&provider).await;
+    let put = async |text: &str| {
+        let body = json!({"name": "greet", "text": text});
+        admin(&leader, Method::POST, "/api/prompts", body).await
+    };
+    put("Hello {{ who }}.").await;
+    let line = Line::to(&leader);
+    let replica = leader.replica("one", line.clone()).await;
+    let said = async || {
+        let prompt = json!({"name": "greet", "variables": {"who": "Ada"}});
+        let body =
+            json!({"model": "chat", "prompt": prompt, "messages": [{"role": "user", "content": "hi"}]});
+        let reply = replica.chat(body).await;
+        match reply.status {
+            StatusCode::OK => {
+                let asked = provider.asked().pop().unwrap().json();
+                asked["messages"][0]["content"].as_str().unwrap().to_owned()
+            }
+            _ => reply.error().1,
+        }
+    };
+    let comes = async |wanted: &str| {
+        poll_until(SOON, wanted, async || (said().await == wanted).then_some(())).await;
+    };
+    assert_eq!(said().await, "Hello Ada.", "from its start");
+    put("Good day, {{ who }}.").await;
+    comes("Good day, Ada.").await;
+    let label = "/api/prompts/greet/labels/production";
+    admin(&leader, Method::PUT, label, json!({"version": 1})).await;
+    comes("Hello Ada.").await;
+    line.cut.store(true, Ordering::SeqCst);
+    admin(&leader, Method::DELETE, label, Value::Null).await;
+    assert_eq!(said().await, "Hello Ada.");
+    line.cut.store(false, Ordering::SeqCst);
+    comes("Good day, Ada.").await;
+    // Another leader begins to count anew.
+    let leader = leader.restart().await;
+    line.turn_to(&leader);
+    admin(&leader, Method::DELETE, "/api/prompts/greet", Value::Null).await;
+    // Without any prompt, what names one is for a provider that keeps some.
+    comes("hi").await;
+    admin(
+        &leader,
+        Method::POST,
+        "/api/prompts",
+        json!({"name": "other", "text": "x"}),
+    )
+    .await;
+    comes("prompt_not_found").await;
+    let refused = leader
+        .send(post("/api/gateway/prompts", KEY, "{\"epoch\":\"\",\"number\":0}"))
+        .await;
+    assert_eq!(refused.status, StatusCode::FORBIDDEN);
+}
+
+#[tokio::test]
+async fn a_replica_that_knows_no_prompts_yet_says_so_and_answers_everything_else() {
+    let provider = Provider::script([answer("ok")]);
+    let leader = stage(&provider).await;
+    let line = Line::to(&leader);
+    line.cut.store(true, Ordering::SeqCst);
+    let replica = leader.replica("one", line.clone()).await;
+    let named = json!({"model": "chat", "prompt": {"name": "greet"}, "messages": []});
+    assert_eq!(
+        replica.chat(named.clone()).await.error(),
+        (503, "prompts_unknown".into())
+    );
+    assert_eq!(replica.chat(limited(2)).await.status, StatusCode::OK);
 }

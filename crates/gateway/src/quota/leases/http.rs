@@ -6,14 +6,13 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use axum::{Extension, Json, Router, extract::State, routing::post};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
-use stead_kernel::{Error, Identity, Principal, Result, http::ApiError, ports::Control};
+use stead_kernel::{Error, Identity, Result, http::ApiError, ports::Control};
 
 use super::{Answer, Batch, Desk, Leases};
+use crate::peers;
 
 const LEASES: &str = "/api/gateway/leases";
 const RECALLS: &str = "/api/gateway/leases/recalls";
-/// The group of gateway processes that are not the leader.
-const GATEWAYS: &str = "stead:gateways";
 
 /// What lends over HTTP.
 pub(crate) fn routes(desk: Arc<Desk>) -> Router {
@@ -49,10 +48,8 @@ async fn recalls(
 
 /// The holder that a caller may speak for: its own name stands before it.
 fn holder(identity: &Identity, named: &str) -> Result<String> {
-    let mut extensions = http::Extensions::new();
-    extensions.insert(identity.clone());
-    let principal = Identity::require(&extensions)?;
-    if !may_borrow(&principal) {
+    let principal = peers::known(identity)?;
+    if !peers::is_one(&principal) {
         return Err(Error::forbidden(
             "only gateway processes and admins borrow slices of quotas",
         ));
@@ -64,10 +61,6 @@ fn holder(identity: &Identity, named: &str) -> Result<String> {
         return Err(Error::invalid("holder: write a short name in plain letters"));
     }
     Ok(format!("{}:{named}", principal.user))
-}
-
-fn may_borrow(principal: &Principal) -> bool {
-    principal.is_admin() || principal.groups.iter().any(|group| group == GATEWAYS)
 }
 
 /// The leader, over HTTP.
