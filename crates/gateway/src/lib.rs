@@ -11,6 +11,7 @@ mod authenticate;
 mod cache;
 mod command;
 mod control;
+mod conversations;
 mod dispatch;
 mod duration;
 mod errand;
@@ -86,6 +87,12 @@ pub fn module() -> Module {
                 name: responses::COLLECTION,
                 indexes: &[],
             },
+            Collection {
+                name: responses::UNFINISHED,
+                indexes: &[],
+            },
+            conversations::CONVERSATIONS,
+            conversations::ITEMS,
             prompt::PROMPTS,
             prompt::VERSIONS,
         ],
@@ -129,6 +136,8 @@ struct Gateway {
     books: Arc<Books>,
     replies: api::idempotency::Replies,
     responses: responses::Responses,
+    conversations: conversations::Conversations,
+    background: api::background::Background,
     prompts: Arc<prompt::Book>,
     cache: Arc<cache::Store>,
     outbound: Arc<dyn Outbound>,
@@ -168,7 +177,12 @@ async fn start(context: Context) -> Result<Running> {
         snapshot: snapshot.clone(),
         books: Arc::new(books(&context, &journal, &metrics, meters)),
         replies: api::idempotency::Replies::default(),
-        responses: responses::Responses::start(&context),
+        responses: responses::Responses::start(&context).await,
+        conversations: conversations::Conversations::new(
+            Arc::clone(&context.ports.records),
+            Arc::clone(&context.ports.clock),
+        ),
+        background: api::background::Background::default(),
         prompts: Arc::clone(&prompts),
         cache: Arc::default(),
         outbound: Arc::clone(&context.ports.outbound),

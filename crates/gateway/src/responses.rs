@@ -5,7 +5,7 @@
 use std::{sync::Arc, time::Duration};
 
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde_json::{Value, json};
 use stead_dialects::responses::output_items;
 use stead_kernel::{
     Clock, Context, Error, Reason, Result,
@@ -14,6 +14,8 @@ use stead_kernel::{
 
 /// The collection of kept responses.
 pub(crate) const COLLECTION: &str = "gateway.responses";
+/// The collection of those among them that are not complete: an empty record for each.
+pub(crate) const UNFINISHED: &str = "gateway.responses-unfinished";
 /// The most turns of a conversation.
 const LONGEST: usize = 1_000;
 /// How often those that are too old are removed.
@@ -30,6 +32,30 @@ pub(crate) struct Turn {
     pub(crate) previous: Option<String>,
 }
 
+/// What a response says that ended with its process.
+const STOPPED: &str = "the gateway was stopped while it made this response; it is not made again by itself, so that nothing is billed twice";
+
+impl Turn {
+    /// Whether its response is still made.
+    pub(crate) fn is_unfinished(&self) -> bool {
+        let status = self.response.get("status").and_then(Value::as_str);
+        matches!(status, Some("queued" | "in_progress"))
+    }
+
+    /// Its response has failed.
+    pub(crate) fn fail(&mut self, code: &str, message: &str) {
+        if let Some(members) = self.response.as_object_mut() {
+            members.insert("status".to_owned(), "failed".into());
+            members.insert("error".to_owned(), json!({"code": code, "message": message}));
+        }
+    }
+
+    /// It fails as its process ends.
+    pub(crate) fn stop(&mut self) {
+        self.fail("server_error", STOPPED);
+    }
+}
+
 /// All kept responses.
 #[derive(Clone)]
 pub(crate) struct Responses {
@@ -42,23 +68,78 @@ impl Responses {
     }
 
     /// The responses of a process; one that has records of its own removes old ones from time to time.
-    pub(crate) fn start(context: &Context) -> Self {
+    pub(crate) async fn start(context: &Context) -> Self {
         let responses = Self::new(Arc::clone(&context.ports.records));
         if context.control.is_none() {
+            match responses.recover().await {
+                Err(error) if error.reason() != Reason::Unsupported => tracing::warn!(
+                    error = error.full_message(),
+                    "responses that an earlier process left unfinished cannot be read"
+                ),
+                Ok(()) | Err(_) => {}
+            }
             responses.look_after(context);
         }
         responses
     }
 
-    /// Keeps a turn; durable when it returns.
-    pub(crate) async fn keep(&self, project: &str, id: &str, turn: &Turn) -> Result<()> {
+    /// What keeps a turn.
+    pub(crate) fn put(&self, project: &str, id: &str, turn: &Turn) -> Result<RecordWrite> {
         let body = serde_json::to_value(turn);
-        let write = RecordWrite::Put {
+        Ok(RecordWrite::Put {
             key: key(project, id),
             expected: None,
             body: body.map_err(|error| Error::internal("a record is JSON").because(error))?,
+        })
+    }
+
+    /// What says that a response is complete.
+    pub(crate) fn done(&self, project: &str, id: &str) -> RecordWrite {
+        RecordWrite::Delete {
+            key: unfinished(project, id),
+            expected: None,
+        }
+    }
+
+    /// Writes all or nothing; durable when it returns.
+    pub(crate) async fn commit(&self, writes: Vec<RecordWrite>) -> Result<()> {
+        if writes.is_empty() {
+            return Ok(());
+        }
+        self.records.commit(writes).await.map(drop)
+    }
+
+    /// Keeps a turn whose response is not complete, so that it is found if this process ends first.
+    pub(crate) async fn begin(&self, project: &str, id: &str, turn: &Turn) -> Result<()> {
+        let mark = RecordWrite::Put {
+            key: unfinished(project, id),
+            expected: None,
+            body: Value::Object(serde_json::Map::new()),
         };
-        self.records.commit(vec![write]).await.map(drop)
+        self.commit(vec![self.put(project, id, turn)?, mark]).await
+    }
+
+    /// Ends what an earlier process left unfinished: nobody makes it any more.
+    async fn recover(&self) -> Result<()> {
+        loop {
+            let query = RecordQuery {
+                collection: UNFINISHED.into(),
+                ..RecordQuery::default()
+            };
+            let page = self.records.list(query).await?;
+            if page.items.is_empty() {
+                return Ok(());
+            }
+            for record in page.items {
+                let (project, id) = (record.key.project, record.key.id);
+                let mut writes = vec![self.done(&project, &id)];
+                if let Some(mut turn) = self.get(&project, &id).await? {
+                    turn.stop();
+                    writes.push(self.put(&project, &id, &turn)?);
+                }
+                self.commit(writes).await?;
+            }
+        }
     }
 
     pub(crate) async fn get(&self, project: &str, id: &str) -> Result<Option<Turn>> {
@@ -77,7 +158,7 @@ impl Responses {
             key: key(project, id),
             expected: None,
         };
-        self.records.commit(vec![write]).await?;
+        self.commit(vec![write, self.done(project, id)]).await?;
         Ok(true)
     }
 
@@ -93,6 +174,11 @@ impl Responses {
             let Some(turn) = self.get(project, &id).await? else {
                 return Ok(None);
             };
+            if turn.is_unfinished() {
+                return Err(Error::conflict(format!(
+                    "the response `{id}` is not complete yet"
+                )));
+            }
             next.clone_from(&turn.previous);
             turns.push(turn);
         }
@@ -172,6 +258,13 @@ fn response_of(item: &str) -> Option<String> {
     Some(format!("resp_{response}"))
 }
 
+fn unfinished(project: &str, id: &str) -> RecordKey {
+    RecordKey {
+        collection: UNFINISHED.to_owned(),
+        ..key(project, id)
+    }
+}
+
 fn key(project: &str, id: &str) -> RecordKey {
     RecordKey {
         collection: COLLECTION.to_owned(),
@@ -182,10 +275,37 @@ fn key(project: &str, id: &str) -> RecordKey {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
     use stead_testkit::{ManualClock, MemoryRecords};
 
     use super::*;
+
+    #[tokio::test]
+    async fn what_a_killed_process_left_unfinished_has_failed_at_the_next_start() {
+        let clock = Arc::new(ManualClock::default());
+        let responses = Responses::new(Arc::new(MemoryRecords::new(clock)));
+        let turn = Turn {
+            response: json!({"id": "resp_1", "status": "queued", "error": null}),
+            input: Vec::new(),
+            previous: None,
+        };
+        responses.begin("p", "resp_1", &turn).await.unwrap();
+        assert!(
+            responses
+                .get("p", "resp_1")
+                .await
+                .unwrap()
+                .unwrap()
+                .is_unfinished()
+        );
+        responses.recover().await.unwrap();
+        let found = responses.get("p", "resp_1").await.unwrap().unwrap();
+        assert_eq!(found.response["status"], "failed");
+        assert_eq!(
+            found.response["error"],
+            json!({"code": "server_error", "message": STOPPED})
+        );
+        responses.recover().await.unwrap();
+    }
 
     #[tokio::test]
     async fn responses_that_are_too_old_are_removed() {
@@ -197,9 +317,14 @@ mod tests {
             previous: None,
         };
         let day = Duration::from_hours(24);
-        responses.keep("a", "resp_old", &turn).await.unwrap();
+        let keep = async |project, id| {
+            responses
+                .commit(vec![responses.put(project, id, &turn).unwrap()])
+                .await
+        };
+        keep("a", "resp_old").await.unwrap();
         clock.advance(day);
-        responses.keep("b", "resp_new", &turn).await.unwrap();
+        keep("b", "resp_new").await.unwrap();
         clock.advance(Duration::from_secs(1));
         responses.prune(&*clock, day).await.unwrap();
         assert_eq!(responses.get("a", "resp_old").await.unwrap(), None);

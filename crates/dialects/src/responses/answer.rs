@@ -13,6 +13,8 @@ use crate::{
 /// How far a response is.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Status<'s> {
+    /// Made in the background, and not begun.
+    Queued,
     InProgress,
     /// Over; why, when the provider said so.
     Over(Option<&'s Stop>),
@@ -23,6 +25,7 @@ impl Status<'_> {
     /// The response's `status`.
     pub(super) fn word(self) -> &'static str {
         match self {
+            Self::Queued => "queued",
             Self::InProgress => "in_progress",
             Self::Over(_) if self.incomplete().is_some() => "incomplete",
             Self::Over(_) => "completed",
@@ -81,6 +84,22 @@ pub(super) fn write(answer: &Answer, view: &View, out: &mut Vec<u8>) {
     response.write(Object::new(out));
 }
 
+/// A response that is made in the background and was not begun
+/// (<https://platform.openai.com/docs/guides/background>).
+pub fn queued(view: &View) -> Vec<u8> {
+    let mut out = Vec::new();
+    let response = Response {
+        id: &response_id("", view),
+        view,
+        status: Status::Queued,
+        items: &[],
+        usage: None,
+        service_tier: None,
+    };
+    response.write(Object::new(&mut out));
+    out
+}
+
 impl Response<'_> {
     /// Writes the object.
     pub(super) fn write(&self, mut root: Object<'_>) {
@@ -89,7 +108,7 @@ impl Response<'_> {
             .text("object", "response")
             .value("created_at", &self.view.created)
             .text("status", self.status.word())
-            .flag("background", false);
+            .flag("background", matches!(self.status, Status::Queued));
         self.outcome(&mut root);
         root.null("instructions")
             .text("model", &self.view.model)
@@ -125,7 +144,7 @@ impl Response<'_> {
                     .text("code", code(error))
                     .text("message", &error.message);
             }
-            Status::InProgress | Status::Over(_) => {
+            Status::Queued | Status::InProgress | Status::Over(_) => {
                 root.null("error");
             }
         }

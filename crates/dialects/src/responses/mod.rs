@@ -18,6 +18,7 @@ use crate::{
     openai,
 };
 
+pub use answer::queued;
 pub use state::{State, final_response, input_items, merge, output_items, state};
 
 /// Responses, as clients speak them.

@@ -1,12 +1,15 @@
 //! The HTTP surface: `/v1` in the dialects of `OpenAI` and Anthropic, Gemini's at `/v1beta`, Ollama's at `/ollama`.
 
+pub(crate) mod background;
 mod caller;
 mod content;
 mod controls;
+mod conversations;
 pub(crate) mod error;
 mod gemini;
 pub(crate) mod idempotency;
 mod job;
+mod keeping;
 mod models;
 mod ollama;
 mod realtime;
@@ -38,7 +41,7 @@ pub(crate) fn router(gateway: Arc<Gateway>) -> Router {
         .route("/v1/chat/completions", post(chat).fallback(wrong_method))
         .route("/v1/completions", post(completions).fallback(wrong_method))
         .route("/v1/embeddings", post(embeddings).fallback(wrong_method))
-        .merge(conversations())
+        .merge(kept())
         .route("/v1/messages", post(messages).fallback(wrong_method))
         .route(
             "/v1/messages/count_tokens",
@@ -79,8 +82,8 @@ pub(crate) fn router(gateway: Arc<Gateway>) -> Router {
         .with_state(gateway)
 }
 
-/// `/v1/responses`, and conversations over WebSocket.
-fn conversations() -> Router<Arc<Gateway>> {
+/// `/v1/responses` and `/v1/conversations`, and conversations over WebSocket.
+fn kept() -> Router<Arc<Gateway>> {
     Router::new()
         .route("/v1/responses", post(stateful::create).fallback(wrong_method))
         .route(
@@ -94,6 +97,29 @@ fn conversations() -> Router<Arc<Gateway>> {
         .route(
             "/v1/responses/{id}/cancel",
             post(stateful::cancel).fallback(wrong_method),
+        )
+        .route(
+            "/v1/conversations",
+            post(conversations::create).fallback(wrong_method),
+        )
+        .route(
+            "/v1/conversations/{id}",
+            get(conversations::one)
+                .post(conversations::update)
+                .delete(conversations::delete)
+                .fallback(wrong_method),
+        )
+        .route(
+            "/v1/conversations/{id}/items",
+            get(conversations::items)
+                .post(conversations::add)
+                .fallback(wrong_method),
+        )
+        .route(
+            "/v1/conversations/{id}/items/{item}",
+            get(conversations::item)
+                .delete(conversations::remove)
+                .fallback(wrong_method),
         )
         .route("/v1/realtime", any(realtime::open))
 }

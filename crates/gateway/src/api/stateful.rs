@@ -3,12 +3,7 @@
 //! What a request refers to is put into it before it is served as any other; what comes of it is kept before the
 //! client hears that it is complete, so that its id can be used at once.
 
-use std::{
-    future::Future,
-    pin::Pin,
-    sync::Arc,
-    task::{Context, Poll, ready},
-};
+use std::{sync::Arc, time::Duration};
 
 use axum::{
     Json,
@@ -16,34 +11,28 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use bytes::Bytes;
-use http::{HeaderValue, StatusCode, header, request::Parts};
-use http_body::{Body as HttpBody, Frame};
-use http_body_util::{BodyExt, Limited};
-use memchr::memmem;
+use http::{StatusCode, header, request::Parts};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use stead_dialects::{
     chat::Wire,
-    responses::{final_response, input_items, merge, state},
+    responses::{merge, state},
 };
-use stead_kernel::{Body, Error, Reason};
+use stead_kernel::{Body, Error};
 
 use super::{
+    background,
     caller::Caller,
+    conversations::no_conversation,
     error::ApiError,
-    job::WARNINGS,
+    keeping::{Keeper, Place},
     serve::{PathModel, read, serve},
     surface::Surface,
 };
-use crate::{
-    Gateway,
-    responses::{Responses, Turn},
-};
+use crate::{Gateway, responses::Turn};
 
-/// The largest answer that is kept, in bytes.
-const ANSWER_LIMIT: usize = 64 << 20;
-/// What the events are called with which a stream ends.
-const ENDS: [&str; 3] = ["response.completed", "response.incomplete", "response.failed"];
+/// How long a response that is cancelled may take to end.
+const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Answers a request, with what was said before.
 pub(super) async fn create(State(gateway): State<Arc<Gateway>>, request: Request) -> Response {
@@ -56,6 +45,9 @@ pub(super) async fn create(State(gateway): State<Arc<Gateway>>, request: Request
     if asked.is_longer {
         parts.headers.remove(header::CONTENT_LENGTH);
     }
+    if asked.background {
+        return background::create(&gateway, parts, asked).await;
+    }
     let request = Request::from_parts(parts, Body::from(asked.body));
     let response = serve(&gateway, surface, PathModel::default(), request).await;
     match asked.keep {
@@ -65,11 +57,12 @@ pub(super) async fn create(State(gateway): State<Arc<Gateway>>, request: Request
 }
 
 /// A request with everything that it refers to.
-struct Asked {
-    body: Bytes,
+pub(super) struct Asked {
+    pub(super) body: Bytes,
     is_longer: bool,
+    background: bool,
     /// What to do with the answer; nothing when it is not to be kept.
-    keep: Option<Keeper>,
+    pub(super) keep: Option<Keeper>,
 }
 
 async fn prepare(gateway: &Arc<Gateway>, parts: &Parts, body: Body) -> Result<Asked, ApiError> {
@@ -83,63 +76,87 @@ async fn prepare(gateway: &Arc<Gateway>, parts: &Parts, body: Body) -> Result<As
             return Ok(Asked {
                 body,
                 is_longer: false,
+                background: false,
                 keep: None,
             });
         }
         Err(error) => return Err((&error).into()),
     };
-    if wanted.conversation.is_some() {
-        let hint = "name the response before with previous_response_id";
-        return Err(unsupported("conversations are not kept as objects here", hint).param("conversation"));
-    }
-    if is_background(&body) {
-        let hint = "leave it out, or make a batch";
-        return Err(unsupported("responses are not made in the background here", hint).param("background"));
-    }
+    let (body, background) = without_background(body);
     let project = caller.project();
     let kept = &gateway.responses;
-    let earlier = match &wanted.previous {
-        Some(id) => kept.history(project, id).await?.ok_or_else(|| no_previous(id))?,
-        None => Vec::new(),
+    let earlier = match (&wanted.previous, &wanted.conversation) {
+        (Some(id), _) => kept.history(project, id).await?.ok_or_else(|| no_previous(id))?,
+        (None, Some(id)) => said_in(gateway, project, id).await?,
+        (None, None) => Vec::new(),
     };
     let referred = kept.items(project, &wanted.references).await?;
+    let place = Place {
+        previous: wanted.previous,
+        conversation: wanted.conversation,
+        store: wanted.store,
+        background,
+    };
     // Without a conversation of ours, they may be the provider's own.
-    let refers = wanted.previous.is_some()
+    let refers = place.previous.is_some()
+        || place.conversation.is_some()
         || (!wanted.references.is_empty() && referred.len() == wanted.references.len());
     if !refers {
-        let keep = wanted
-            .store
-            .then(|| Keeper::new(gateway, project, body.clone(), None));
         return Ok(Asked {
+            keep: Keeper::new(gateway, project, body.clone(), place),
+            is_longer: background,
+            background,
             body,
-            is_longer: false,
-            keep,
         });
     }
     let whole = merge(&body, &earlier, &referred).map_err(|error| ApiError::from(&error))?;
+    // What a conversation has it does not get again.
+    let body = match &place.conversation {
+        Some(_) => without_references(&body, &earlier),
+        None => body,
+    };
     let known = [earlier, referred].concat();
     let own = merge(&body, &[], &known).map_err(|error| ApiError::from(&error))?;
-    let keep = wanted
-        .store
-        .then(|| Keeper::new(gateway, project, own.into(), wanted.previous));
     Ok(Asked {
         body: whole.into(),
         is_longer: true,
-        keep,
+        background,
+        keep: Keeper::new(gateway, project, own.into(), place),
     })
 }
 
-fn is_background(body: &[u8]) -> bool {
-    #[derive(Deserialize)]
-    struct Background {
-        #[serde(default)]
-        background: Value,
-    }
-    serde_json::from_slice::<Background>(body).is_ok_and(|body| body.background == true)
+/// What was said in a conversation.
+async fn said_in(gateway: &Gateway, project: &str, id: &str) -> Result<Vec<Value>, ApiError> {
+    let all = &gateway.conversations;
+    let found = all.get(project, id).await?;
+    found.ok_or_else(|| no_conversation(id).param("conversation"))?;
+    Ok(all.items(project, id).await?)
 }
 
-fn unsupported(what: &str, hint: &str) -> ApiError {
-    Error::unsupported(what).hint(hint).into()
+/// A request without `background`, which is between the client and us, and whether it said so.
+fn without_background(body: Bytes) -> (Bytes, bool) {
+    let Ok(mut members) = serde_json::from_slice::<serde_json::Map<String, Value>>(&body) else {
+        return (body, false);
+    };
+    match members.shift_remove("background") {
+        None => (body, false),
+        Some(given) => (Value::Object(members).to_string().into(), given == true),
+    }
+}
+
+/// A request without references to items that are known.
+fn without_references(body: &Bytes, known: &[Value]) -> Bytes {
+    let Ok(mut body) = serde_json::from_slice::<Value>(body) else {
+        return body.clone();
+    };
+    if let Some(items) = body.get_mut("input").and_then(Value::as_array_mut) {
+        items.retain(|item| {
+            let refers = item.get("type").is_some_and(|kind| kind == "item_reference")
+                || (item.get("type").is_none() && item.get("role").is_none());
+            !(refers && known.iter().any(|known| known.get("id") == item.get("id")))
+        });
+    }
+    body.to_string().into()
 }
 
 fn no_previous(id: &str) -> ApiError {
@@ -153,7 +170,7 @@ fn no_previous(id: &str) -> ApiError {
     .param("previous_response_id")
 }
 
-fn no_response(id: &str) -> ApiError {
+pub(super) fn no_response(id: &str) -> ApiError {
     let id: String = id.chars().take(200).collect();
     ApiError::new(
         StatusCode::NOT_FOUND,
@@ -161,163 +178,6 @@ fn no_response(id: &str) -> ApiError {
         "response_not_found",
         format!("there is no response `{id}` here"),
     )
-}
-
-/// Keeps what comes of a request.
-struct Keeper {
-    responses: Responses,
-    project: String,
-    /// The request without what was said before.
-    body: Bytes,
-    previous: Option<String>,
-}
-
-impl Keeper {
-    fn new(gateway: &Gateway, project: &str, body: Bytes, previous: Option<String>) -> Self {
-        Self {
-            responses: gateway.responses.clone(),
-            project: project.to_owned(),
-            body,
-            previous,
-        }
-    }
-
-    /// Keeps a whole answer now and a stream when it ends.
-    async fn keep(self, response: Response) -> Response {
-        let sort = response.headers().get(header::CONTENT_TYPE);
-        let (is_stream, is_json) = (
-            sort.is_some_and(|sort| sort.as_bytes().starts_with(b"text/event-stream")),
-            sort.is_some_and(|sort| sort.as_bytes().starts_with(b"application/json")),
-        );
-        if is_stream {
-            let (parts, body) = response.into_parts();
-            let body = KeptBody {
-                body,
-                state: Keeping::Waiting(self),
-            };
-            return Response::from_parts(parts, Body::new(body));
-        }
-        if is_json {
-            self.whole(response).await
-        } else {
-            response
-        }
-    }
-
-    async fn whole(self, response: Response) -> Response {
-        let (mut parts, body) = response.into_parts();
-        let Ok(body) = Limited::new(body, ANSWER_LIMIT).collect().await else {
-            let message = "the answer is too large to be kept; ask with store: false";
-            return ApiError::upstream(message).respond(Wire::Responses);
-        };
-        let body = body.to_bytes();
-        let Ok(mut answer) = serde_json::from_slice::<Value>(&body) else {
-            return Response::from_parts(parts, Body::from(body));
-        };
-        if let (Some(previous), Some(members)) = (&self.previous, answer.as_object_mut()) {
-            members.insert("previous_response_id".to_owned(), previous.as_str().into());
-        }
-        let text = answer.to_string();
-        if !self.store(answer).await {
-            let value = HeaderValue::from_static("the response could not be kept");
-            parts.headers.append(WARNINGS, value);
-        }
-        Response::from_parts(parts, Body::from(text))
-    }
-
-    /// Keeps a response. Returns whether it is kept.
-    async fn store(self, mut response: Value) -> bool {
-        let Some(id) = response.get("id").and_then(Value::as_str).map(str::to_owned) else {
-            return false;
-        };
-        if let (Some(previous), Some(members)) = (&self.previous, response.as_object_mut()) {
-            members.insert("previous_response_id".to_owned(), previous.as_str().into());
-        }
-        let Ok(input) = input_items(&self.body, &id) else {
-            return false;
-        };
-        let turn = Turn {
-            response,
-            input,
-            previous: self.previous,
-        };
-        match self.responses.keep(&self.project, &id, &turn).await {
-            Ok(()) => true,
-            // A gateway without records says so in a header of each answer.
-            Err(error) if error.reason() == Reason::Unsupported => false,
-            Err(error) => {
-                tracing::warn!(
-                    response = id,
-                    error = error.full_message(),
-                    "a response was not kept"
-                );
-                false
-            }
-        }
-    }
-}
-
-/// A stream whose last event waits until the response that it tells is kept.
-struct KeptBody {
-    body: Body,
-    state: Keeping,
-}
-
-enum Keeping {
-    Waiting(Keeper),
-    Storing(Pin<Box<dyn Future<Output = bool> + Send>>, Bytes),
-    Over,
-}
-
-impl KeptBody {
-    /// What to send of a piece now; nothing while the response is being kept.
-    fn take(&mut self, piece: Bytes) -> Option<Bytes> {
-        let may_end = ENDS
-            .iter()
-            .any(|end| memmem::find(&piece, end.as_bytes()).is_some());
-        let Some(response) = may_end.then(|| final_response(&piece)).flatten() else {
-            return Some(piece);
-        };
-        match std::mem::replace(&mut self.state, Keeping::Over) {
-            Keeping::Waiting(keeper) => {
-                self.state = Keeping::Storing(Box::pin(keeper.store(response)), piece);
-                None
-            }
-            Keeping::Storing(..) | Keeping::Over => Some(piece),
-        }
-    }
-}
-
-impl HttpBody for KeptBody {
-    type Data = Bytes;
-    type Error = axum::Error;
-
-    fn poll_frame(
-        self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
-        let this = self.get_mut();
-        loop {
-            if let Keeping::Storing(work, piece) = &mut this.state {
-                ready!(work.as_mut().poll(context));
-                let piece = std::mem::take(piece);
-                this.state = Keeping::Over;
-                return Poll::Ready(Some(Ok(Frame::data(piece))));
-            }
-            let frame = match ready!(Pin::new(&mut this.body).poll_frame(context)) {
-                Some(Ok(frame)) => frame,
-                rest => return Poll::Ready(rest),
-            };
-            match frame.into_data() {
-                Ok(piece) => {
-                    if let Some(piece) = this.take(piece) {
-                        return Poll::Ready(Some(Ok(Frame::data(piece))));
-                    }
-                }
-                Err(other) => return Poll::Ready(Some(Ok(other))),
-            }
-        }
-    }
 }
 
 async fn find(gateway: &Gateway, id: &str, request: Request) -> Result<(String, Turn), ApiError> {
@@ -329,32 +189,62 @@ async fn find(gateway: &Gateway, id: &str, request: Request) -> Result<(String, 
     Ok((caller.project().to_owned(), turn))
 }
 
-/// A kept response.
+/// How a kept response is read.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(super) struct Reading {
+    stream: bool,
+    starting_after: Option<u64>,
+}
+
+/// A kept response, or its events as far as they are still there.
 pub(super) async fn one(
     State(gateway): State<Arc<Gateway>>,
     Path(id): Path<String>,
+    reading: Result<Query<Reading>, QueryRejection>,
     request: Request,
 ) -> Result<Response, ApiError> {
-    let query = request.uri().query().unwrap_or_default();
-    if query.split('&').any(|pair| pair == "stream=true") {
-        let hint = "leave stream out";
-        return Err(unsupported("a kept response is not streamed again", hint).param("stream"));
+    let Query(reading) = reading.map_err(|error| ApiError::from(Error::invalid(error.body_text())))?;
+    let (project, mut turn) = find(&gateway, &id, request).await?;
+    if reading.stream {
+        return background::resume(&gateway, &project, &id, reading.starting_after);
     }
-    let (_, turn) = find(&gateway, &id, request).await?;
+    if gateway.background.is_under_way(&project, &id) && turn.is_unfinished() {
+        turn.response["status"] = "in_progress".into();
+    }
     Ok(Json(turn.response).into_response())
 }
 
-/// Removes a kept response.
+/// Removes a kept response; one that is still made is cancelled.
 pub(super) async fn delete(
     State(gateway): State<Arc<Gateway>>,
     Path(id): Path<String>,
     request: Request,
 ) -> Result<Response, ApiError> {
     let (project, _) = find(&gateway, &id, request).await?;
+    gateway.background.cancel(&project, &id, PATIENCE).await;
     if !gateway.responses.delete(&project, &id).await? {
         return Err(no_response(&id));
     }
     Ok(Json(json!({"id": id, "object": "response", "deleted": true})).into_response())
+}
+
+/// Ends a response that is made in the background; one that has ended stays as it is
+/// (<https://platform.openai.com/docs/api-reference/responses/cancel>).
+pub(super) async fn cancel(
+    State(gateway): State<Arc<Gateway>>,
+    Path(id): Path<String>,
+    parts: Parts,
+) -> Result<Response, ApiError> {
+    let (project, turn) = find(&gateway, &id, Request::from_parts(parts, Body::empty())).await?;
+    if turn.response.get("background") != Some(&Value::Bool(true)) {
+        let message = "the response is not made in the background; close its connection instead";
+        return Err(ApiError::invalid("not_in_background", message));
+    }
+    gateway.background.cancel(&project, &id, PATIENCE).await;
+    let turn = gateway.responses.get(&project, &id).await?;
+    let turn = turn.ok_or_else(|| no_response(&id))?;
+    Ok(Json(turn.response).into_response())
 }
 
 /// What a list's address says.
@@ -364,6 +254,17 @@ pub(super) struct Options {
     after: Option<String>,
     limit: Option<usize>,
     order: Option<String>,
+}
+
+impl Options {
+    /// The first ones, in order.
+    pub(super) fn first(limit: usize) -> Self {
+        Self {
+            after: None,
+            limit: Some(limit),
+            order: Some("asc".to_owned()),
+        }
+    }
 }
 
 /// The items of a kept response's own question.
@@ -380,7 +281,7 @@ pub(super) async fn items(
 
 /// A page of items as OpenAI gives it
 /// (<https://platform.openai.com/docs/api-reference/responses/input-items>).
-fn page(mut items: Vec<Value>, options: &Options) -> Result<Value, ApiError> {
+pub(super) fn page(mut items: Vec<Value>, options: &Options) -> Result<Value, ApiError> {
     let id = |item: &Value| item.get("id").cloned();
     match options.order.as_deref() {
         None | Some("desc") => items.reverse(),
@@ -403,14 +304,6 @@ fn page(mut items: Vec<Value>, options: &Options) -> Result<Value, ApiError> {
         "object": "list", "first_id": data.first().and_then(id), "last_id": data.last().and_then(id),
         "has_more": has_more, "data": data,
     }))
-}
-
-/// Only responses that are made in the background could be.
-pub(super) async fn cancel() -> ApiError {
-    unsupported(
-        "responses are not made in the background here",
-        "close the connection instead",
-    )
 }
 
 #[cfg(test)]

@@ -9,6 +9,7 @@
 )]
 
 mod access;
+mod background;
 mod caching;
 mod commands;
 mod controllers;
