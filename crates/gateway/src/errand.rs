@@ -128,7 +128,7 @@ impl Errand {
                 surface: Surface::openai(operation),
                 prices: &*self.gateway.books.prices,
             },
-            trace: self.trace,
+            trace: self.trace.clone(),
             passed: &[],
         }
     }

@@ -404,7 +404,7 @@ impl Ledger {
                 // A failure costs nothing, not even what a request costs by the piece.
                 self.row.cost = self.row.cost.map(|_| NanoUsd::default());
             }
-            metrics::count(&provider.counters, &self.row);
+            metrics::count(&provider.counters, &self.row, tally.model.as_deref());
         } else {
             // Nobody was asked, and that costs nothing.
             self.row.cost = Some(NanoUsd::default());

@@ -10,6 +10,8 @@ use stead_kernel::ports::TokenUsage;
 
 /// The most of a body that is kept, in bytes.
 pub(crate) const CAPTURE_LIMIT: usize = 1 << 20;
+/// The most bytes of a model's name.
+const MODEL_LIMIT: usize = 200;
 /// What ends a body that was too long to be kept whole.
 const CUT: &str = "… [cut]";
 
@@ -18,6 +20,8 @@ const CUT: &str = "… [cut]";
 pub(crate) struct Tally {
     /// As the provider counted, once it said.
     pub(crate) usage: Option<TokenUsage>,
+    /// The model that answers, as the provider names it.
+    pub(crate) model: Option<Box<str>>,
     /// Pieces with content: about a token each.
     pub(crate) pieces: u64,
     /// Whether the answer said that it is complete.
@@ -72,6 +76,14 @@ impl Tally {
         Self {
             output: keep.then(Output::default),
             ..Self::default()
+        }
+    }
+
+    /// The provider says which model answers; what it says first holds.
+    pub(crate) fn model(&mut self, name: &str) {
+        if self.model.is_none() && !name.is_empty() {
+            let end = name.floor_char_boundary(MODEL_LIMIT);
+            self.model = name.get(..end).map(Into::into);
         }
     }
 

@@ -5,7 +5,7 @@ use rand::Rng;
 use uuid::Uuid;
 
 /// The trace that a request belongs to, and the request's own span in it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Trace {
     id: [u8; 16],
     /// The request's span, which providers get as their parent: one tree from the caller to the provider.
@@ -13,15 +13,27 @@ pub(crate) struct Trace {
     /// The caller's span; zeros when the caller told none.
     parent: [u8; 8],
     flags: u8,
+    /// What other vendors want to be told of it, as it came.
+    state: Option<HeaderValue>,
 }
 
 /// The header of a trace.
 pub(crate) const HEADER: &str = "traceparent";
+/// The header with what vendors keep in a trace (<https://www.w3.org/TR/trace-context/#tracestate-header>).
+pub(crate) const STATE: &str = "tracestate";
+/// The most bytes of it that go on; more than vendors have to take.
+const STATE_LIMIT: usize = 1_024;
+/// The most entries of it.
+const STATE_ENTRIES: usize = 32;
 
 impl Trace {
     /// The caller's trace, with a new span.
     pub(crate) fn of(headers: &HeaderMap) -> Option<Self> {
-        headers.get(HEADER).and_then(|value| parse(value.as_bytes()))
+        let trace = parse(headers.get(HEADER)?.as_bytes())?;
+        Some(Self {
+            state: state(headers),
+            ..trace
+        })
     }
 
     /// A new trace, which has the id of the request that began it, so that a record needs one id for both. Its second
@@ -33,21 +45,22 @@ impl Trace {
             id,
             parent: [0; 8],
             flags: 1,
+            state: None,
         }
     }
 
     /// The id in 32 hex digits.
-    pub(crate) fn id(self) -> String {
+    pub(crate) fn id(&self) -> String {
         hex_text(&self.id)
     }
 
     /// The request's span in 16 hex digits.
-    pub(crate) fn span_id(self) -> String {
+    pub(crate) fn span_id(&self) -> String {
         hex_text(&self.span)
     }
 
     /// The caller's span in 16 hex digits; empty when there is none.
-    pub(crate) fn parent_span_id(self) -> String {
+    pub(crate) fn parent_span_id(&self) -> String {
         if self.parent == [0; 8] {
             return String::new();
         }
@@ -55,7 +68,7 @@ impl Trace {
     }
 
     /// The header for an attempt, whose parent is the request's span.
-    pub(crate) fn header(self) -> Option<HeaderValue> {
+    pub(crate) fn header(&self) -> Option<HeaderValue> {
         let mut text = String::with_capacity(55);
         text.push_str("00-");
         push_hex(&mut text, &self.id);
@@ -65,6 +78,31 @@ impl Trace {
         push_hex(&mut text, &[self.flags]);
         HeaderValue::try_from(text).ok()
     }
+
+    /// What other vendors want to be told of the trace.
+    pub(crate) fn state(&self) -> Option<HeaderValue> {
+        self.state.clone()
+    }
+}
+
+/// The entries of all headers in one, in order; nothing where they are no entries or too many.
+fn state(headers: &HeaderMap) -> Option<HeaderValue> {
+    let mut values = headers.get_all(STATE).iter();
+    let first = values.next()?;
+    let mut text = first.to_str().ok()?.to_owned();
+    for more in values {
+        text.push(',');
+        text.push_str(more.to_str().ok()?);
+    }
+    let mut entries = text.split(',').map(str::trim).filter(|entry| !entry.is_empty());
+    let whole = entries.clone().all(|entry| {
+        let named = entry.split_once('=');
+        named.is_some_and(|(name, value)| !name.is_empty() && !value.is_empty())
+    });
+    let fits = text.len() <= STATE_LIMIT && entries.clone().count() <= STATE_ENTRIES;
+    (whole && fits && entries.next().is_some())
+        .then(|| HeaderValue::try_from(text).ok())
+        .flatten()
 }
 
 fn hex_text(bytes: &[u8]) -> String {
@@ -107,6 +145,7 @@ fn parse(value: &[u8]) -> Option<Trace> {
         span: random(),
         parent: span,
         flags,
+        state: None,
     })
 }
 
@@ -127,6 +166,34 @@ fn hex<const N: usize>(digits: &[u8]) -> Option<[u8; N]> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_tracestate_goes_on_as_it_came_beside_a_valid_traceparent() {
+        let parent = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+        let state = |parent: &'static str, states: &[String]| {
+            let mut headers = HeaderMap::new();
+            headers.insert(HEADER, HeaderValue::from_static(parent));
+            for state in states {
+                headers.append(STATE, state.parse().unwrap());
+            }
+            Trace::of(&headers)?.state()
+        };
+        let one = "congo=t61rcWkgMzE, rojo=00f067aa0ba902b7".to_owned();
+        assert_eq!(state(parent, std::slice::from_ref(&one)).unwrap(), one.as_str());
+        let two = ["a=1".to_owned(), "b=2".to_owned()];
+        assert_eq!(state(parent, &two).unwrap(), "a=1,b=2");
+        assert_eq!(state("00-x", &two), None);
+        for bad in [
+            String::new(),
+            "a".to_owned(),
+            "=1".to_owned(),
+            "a=1,".repeat(33),
+            format!("a={}", "x".repeat(1_100)),
+        ] {
+            assert_eq!(state(parent, std::slice::from_ref(&bad)), None, "{bad}");
+        }
+        assert_eq!(Trace::begun_by(Uuid::now_v7()).state(), None);
+    }
 
     #[test]
     fn a_valid_traceparent_is_taken_over_and_a_broken_one_is_not() {

@@ -126,7 +126,7 @@ impl Job {
             user: self.caller.user().into(),
             key: self.ledger.row().key.as_str().into(),
             team: self.ledger.row().team.as_str().into(),
-            trace: self.trace,
+            trace: self.trace.clone(),
             headers: HeaderMap::new(),
         }
     }

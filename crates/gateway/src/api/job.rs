@@ -226,7 +226,7 @@ impl Job {
                 surface: self.surface,
                 prices: &*self.gateway.books.prices,
             },
-            trace: self.trace,
+            trace: self.trace.clone(),
             passed: &self.passed,
         }
     }

@@ -140,7 +140,7 @@ impl Dispatch<'_> {
             operation: self.question.surface.operation,
             surface: self.question.surface,
             request: self.question.request,
-            trace: self.trace,
+            trace: self.trace.clone(),
             passed: self.passed,
             deadline,
             limits: route.limits,

@@ -69,6 +69,8 @@ pub(crate) struct GenAi {
 struct Series {
     operation: Box<str>,
     model: Box<str>,
+    /// The model that answered, as the provider names it; empty when it does not say.
+    answered: Box<str>,
     client: Histogram,
     server: Histogram,
     first_token: Histogram,
@@ -80,10 +82,11 @@ struct Series {
 }
 
 impl Series {
-    fn new(operation: &str, model: &str) -> Self {
+    fn new(operation: &str, model: &str, answered: &str) -> Self {
         Self {
             operation: operation.into(),
             model: model.into(),
+            answered: answered.into(),
             client: Histogram::new(&DURATION),
             server: Histogram::new(&DURATION),
             first_token: Histogram::new(&FIRST_TOKEN),
@@ -94,8 +97,12 @@ impl Series {
         }
     }
 
-    fn is(&self, operation: &str, model: &str) -> bool {
-        *self.operation == *operation && *self.model == *model
+    fn is(&self, operation: &str, model: &str, answered: &str) -> bool {
+        *self.operation == *operation && *self.model == *model && *self.answered == *answered
+    }
+
+    fn names(&self) -> (&str, &str, &str) {
+        (&self.operation, &self.model, &self.answered)
     }
 
     fn observe(&self, row: &RequestRow) {
@@ -139,22 +146,24 @@ impl Series {
 }
 
 impl GenAi {
-    /// Takes in a settled request of this provider.
-    pub(crate) fn observe(&self, row: &RequestRow) {
-        self.series(operation(&row.operation), &row.provider_model)
+    /// Takes in a settled request of this provider, and which model it said has answered.
+    pub(crate) fn observe(&self, row: &RequestRow, answered: Option<&str>) {
+        let answered = answered.unwrap_or_default();
+        self.series(operation(&row.operation), &row.provider_model, answered)
             .observe(row);
     }
 
-    fn series(&self, operation: &str, model: &str) -> Arc<Series> {
-        let key = self.hasher.hash_one((operation, model));
+    fn series(&self, operation: &str, model: &str, answered: &str) -> Arc<Series> {
+        let key = self.hasher.hash_one((operation, model, answered));
         let known = self.series.load();
-        if let Some(series) = known.get(&key).filter(|series| series.is(operation, model)) {
+        let found = known.get(&key);
+        if let Some(series) = found.filter(|series| series.is(operation, model, answered)) {
             return Arc::clone(series);
         }
         if known.len() >= SERIES && model != OTHER {
-            return self.series(operation, OTHER);
+            return self.series(operation, OTHER, "");
         }
-        let new = Arc::new(Series::new(operation, model));
+        let new = Arc::new(Series::new(operation, model, answered));
         self.series.rcu(|old| {
             let mut next = HashMap::clone(old);
             next.entry(key).or_insert_with(|| Arc::clone(&new));
@@ -284,7 +293,7 @@ pub(super) fn render(owners: &[Owner<'_>], text: &mut String) {
         for owner in owners {
             let all = owner.measured.series.load();
             let mut all: Vec<&Arc<Series>> = all.values().collect();
-            all.sort_by(|a, b| (&a.operation, &a.model).cmp(&(&b.operation, &b.model)));
+            all.sort_by(|a, b| a.names().cmp(&b.names()));
             for series in all {
                 lines(series, name, &labels(owner, series), &mut body);
             }
@@ -304,8 +313,14 @@ fn labels(owner: &Owner<'_>, series: &Series) -> String {
         ("project", owner.project),
         ("provider", owner.provider),
     ];
-    let labels = table.map(|(name, value)| format!("{name}=\"{}\"", escaped(value)));
-    labels.join(",")
+    let mut labels = table
+        .map(|(name, value)| format!("{name}=\"{}\"", escaped(value)))
+        .join(",");
+    if !series.answered.is_empty() {
+        // Writing to a string cannot fail.
+        let _ = write!(labels, ",gen_ai_response_model=\"{}\"", escaped(&series.answered));
+    }
+    labels
 }
 
 /// A label's value as the text format wants it.
@@ -360,7 +375,7 @@ mod tests {
     #[test]
     fn a_request_counts_under_the_names_of_the_conventions() {
         let measured = GenAi::default();
-        measured.observe(&row("m", Outcome::Ok));
+        measured.observe(&row("m", Outcome::Ok), None);
         let text = rendered(&measured);
         let labels = "gen_ai_operation_name=\"chat\",gen_ai_provider_name=\"mistral_ai\",\
                       gen_ai_request_model=\"m\",project=\"default\",provider=\"p\"";
@@ -380,12 +395,30 @@ mod tests {
     }
 
     #[test]
+    fn the_model_that_answered_is_told_where_the_provider_says_which() {
+        let measured = GenAi::default();
+        measured.observe(&row("m", Outcome::Ok), Some("m-2026-01-01"));
+        measured.observe(&row("m", Outcome::Ok), None);
+        let text = rendered(&measured);
+        let count = |labels: &str| {
+            let name = "gen_ai_client_operation_duration_seconds_count";
+            let mut lines = text.lines().filter(|line| line.starts_with(name));
+            lines.any(|line| line.contains(labels) && line.ends_with(" 1"))
+        };
+        assert!(
+            count("provider=\"p\",gen_ai_response_model=\"m-2026-01-01\"}"),
+            "{text}"
+        );
+        assert!(count("provider=\"p\"}"), "{text}");
+    }
+
+    #[test]
     fn failures_are_told_apart_by_their_sort() {
         let measured = GenAi::default();
         let mut limited = row("m", Outcome::Error);
         limited.attempts[0].status = 429;
-        measured.observe(&limited);
-        measured.observe(&row("m", Outcome::Cancelled));
+        measured.observe(&limited, None);
+        measured.observe(&row("m", Outcome::Cancelled), None);
         let text = rendered(&measured);
         for sort in ["429", "cancelled"] {
             let count = format!("error_type=\"{sort}\"}} 1");
@@ -397,7 +430,7 @@ mod tests {
     fn names_that_clients_make_up_do_not_grow_the_metrics_without_bound() {
         let measured = GenAi::default();
         for number in 0..10_000 {
-            measured.observe(&row(&format!("m\"{number}\\"), Outcome::Ok));
+            measured.observe(&row(&format!("m\"{number}\\"), Outcome::Ok), None);
         }
         assert!(measured.series.load().len() <= SERIES + 1);
         let text = rendered(&measured);

@@ -152,14 +152,14 @@ fn render_providers<'a>(providers: impl Iterator<Item = &'a Provider>) -> String
     text
 }
 
-/// Counts a settled request of a provider.
-pub(crate) fn count(counters: &Counters, row: &RequestRow) {
+/// Counts a settled request of a provider, which said that the model `answered` has answered.
+pub(crate) fn count(counters: &Counters, row: &RequestRow, answered: Option<&str>) {
     let place = OUTCOMES.iter().position(|counted| *counted == row.outcome);
     if let Some(counter) = place.and_then(|place| counters.outcomes.get(place)) {
         counter.fetch_add(1, Ordering::Relaxed);
     }
     count_tokens(counters, &row.usage);
-    counters.measured.observe(row);
+    counters.measured.observe(row, answered);
 }
 
 /// Counts what a provider used for an attempt.

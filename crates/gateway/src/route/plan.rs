@@ -43,7 +43,13 @@ pub(crate) const DEFAULT_HEDGE_DELAY: Duration = Duration::from_millis(100);
 pub(crate) const DEFAULT_INTERVAL: Duration = Duration::from_secs(30);
 pub(crate) const DEFAULT_CHECK_TIMEOUT: Duration = Duration::from_secs(10);
 /// Headers of which no condition may ask, because their values would show in resources.
-const CREDENTIALS: [&str; 4] = ["authorization", "cookie", "x-api-key", "x-goog-api-key"];
+const CREDENTIALS: [&str; 5] = [
+    "authorization",
+    "cookie",
+    "x-api-key",
+    "x-goog-api-key",
+    "sec-websocket-protocol",
+];
 
 /// When targets of a route are left alone.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -12,6 +12,8 @@ use crate::tally::{Tally, ToolPiece, WireUsage};
 #[derive(Deserialize)]
 struct Chunk<'a> {
     #[serde(borrow, default)]
+    model: Option<Cow<'a, str>>,
+    #[serde(borrow, default)]
     choices: Vec<Choice<'a>>,
     #[serde(default)]
     usage: Option<WireUsage>,
@@ -60,6 +62,9 @@ pub(super) fn read(payload: &[u8], tally: &mut Tally) -> Result<Sort, serde_json
     let chunk: Chunk<'_> = serde_json::from_slice(payload)?;
     if chunk.error.is_some() {
         return Ok(Sort::Error);
+    }
+    if tally.model.is_none() {
+        tally.model(chunk.model.as_deref().unwrap_or_default());
     }
     let counted = chunk.usage.map(TokenUsage::from);
     let has_usage = counted.is_some();

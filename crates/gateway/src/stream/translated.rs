@@ -137,7 +137,8 @@ pub(crate) fn take_event(event: &Event, tally: &mut Tally) {
             tally.filtered |= is_filter(stop);
         }
         Event::Usage(usage) => tally.usage = Some(from_wire(*usage)),
-        Event::Start { .. } | Event::Error(_) | Event::End => {}
+        Event::Start { model, .. } => tally.model(model),
+        Event::Error(_) | Event::End => {}
     }
 }
 

@@ -187,6 +187,7 @@ async fn whole(
         answer.id.clear();
     }
     let mut tally = Tally::new(ledger.keeps_output());
+    tally.model(&answer.model);
     tally.usage = answer.usage.map(from_wire);
     // In case the provider does not count: about four bytes a token.
     tally.pieces = u64::try_from(body.len().div_ceil(4)).unwrap_or(u64::MAX);

@@ -1,6 +1,6 @@
 //! A try at a provider that speaks the client's own dialect over HTTP.
 
-use std::{sync::Arc, time::Duration};
+use std::{borrow::Cow, sync::Arc, time::Duration};
 
 use ::http::{HeaderMap, HeaderName, HeaderValue, Request, Response, Uri, header};
 use bytes::{Bytes, BytesMut};
@@ -181,6 +181,9 @@ pub(super) fn headers(call: &Call<'_>, api: &HttpApi) -> HeaderMap {
     if let Some(trace) = call.trace.header() {
         headers.insert(trace::HEADER, trace);
     }
+    if let Some(state) = call.trace.state() {
+        headers.insert(trace::STATE, state);
+    }
     headers
 }
 
@@ -275,6 +278,8 @@ async fn next(idle: Duration, provider: &Provider, body: &mut Body) -> Result<Op
 #[derive(Deserialize)]
 struct Whole<'a> {
     #[serde(borrow, default)]
+    model: Option<Cow<'a, str>>,
+    #[serde(borrow, default)]
     choices: Option<&'a RawValue>,
     #[serde(borrow, default)]
     data: Option<&'a RawValue>,
@@ -301,6 +306,7 @@ fn read_whole(call: &Call<'_>, provider: &Provider, body: &Bytes, keep: bool) ->
         // In case the provider does not count: about four bytes a token.
         tally.pieces = u64::try_from(content.get().len().div_ceil(4)).unwrap_or(u64::MAX);
     }
+    tally.model(whole.model.as_deref().unwrap_or_default());
     tally.usage = whole.usage.map(TokenUsage::from);
     tally.finished = true;
     tally.filtered = generates && call.filter_fails && left_nothing(content);

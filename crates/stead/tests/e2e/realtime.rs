@@ -48,13 +48,19 @@ fn accept(mut request: Request, tasks: &Tasks) -> Response {
     let key = &request.headers()[header::SEC_WEBSOCKET_KEY];
     let accept = derive_accept_key(key.as_bytes());
     let offered = format!("{:?}", request.headers());
-    assert!(!offered.contains("sk-stead-"), "the client's key came along: {offered}");
+    assert!(
+        !offered.contains("sk-stead-"),
+        "the client's key came along: {offered}"
+    );
     let mut headers = HeaderMap::new();
     headers.insert(header::CONNECTION, "upgrade".parse().expect("a value"));
     headers.insert(header::UPGRADE, "websocket".parse().expect("a value"));
     headers.insert(header::SEC_WEBSOCKET_ACCEPT, accept.parse().expect("a value"));
     if request.headers().contains_key(header::SEC_WEBSOCKET_PROTOCOL) {
-        headers.insert(header::SEC_WEBSOCKET_PROTOCOL, "realtime".parse().expect("a value"));
+        headers.insert(
+            header::SEC_WEBSOCKET_PROTOCOL,
+            "realtime".parse().expect("a value"),
+        );
     }
     let upgrade = hyper::upgrade::on(&mut request);
     tasks.spawn_until_stopped("conversation", async move {
@@ -102,11 +108,7 @@ async fn respond(socket: &mut WebSocketStream<TokioIo<hyper::upgrade::Upgraded>>
     say(socket, "response.done", response("completed", usage)).await;
 }
 
-async fn say(
-    socket: &mut WebSocketStream<TokioIo<hyper::upgrade::Upgraded>>,
-    kind: &str,
-    mut event: Value,
-) {
+async fn say(socket: &mut WebSocketStream<TokioIo<hyper::upgrade::Upgraded>>, kind: &str, mut event: Value) {
     event["type"] = kind.into();
     event["event_id"] = "event_1".into();
     // Who left does not listen.
@@ -126,10 +128,25 @@ async fn the_realtime_clients_of_the_sdks_talk_and_are_billed() {
     let key: Value = serde_json::from_str(&key).expect("JSON");
     let key = key["key"].as_str().expect("a key").to_owned();
     let at = format!("http://{address}/v1");
-    let add = ["provider", "add", "p", "--type", "openai-compatible", "--url", &at, "--private", "--model", "m"];
+    let add = [
+        "provider",
+        "add",
+        "p",
+        "--type",
+        "openai-compatible",
+        "--url",
+        &at,
+        "--private",
+        "--model",
+        "m",
+    ];
     installation.stead(&add).await.ok();
     installation.until_listed("p/m").await;
-    let ca = installation.data().join("keys/ca.crt").to_string_lossy().into_owned();
+    let ca = installation
+        .data()
+        .join("keys/ca.crt")
+        .to_string_lossy()
+        .into_owned();
     let plain = format!("http://127.0.0.1:{}", installation.port);
     let secure = format!("https://127.0.0.1:{}", installation.port);
     let modules = told("SDK_NODE_MODULES");
@@ -143,8 +160,12 @@ async fn the_realtime_clients_of_the_sdks_talk_and_are_billed() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/sdk");
     let script = |name: &str| folder.join(name).to_string_lossy().into_owned();
     let python = told("SDK_PYTHON");
-    let python = run(Path::new(&python), &[&script("realtime.py")], &environment, "").await.ok();
-    let node = run(Path::new("node"), &[&script("realtime.mjs")], &environment, "").await.ok();
+    let python = run(Path::new(&python), &[&script("realtime.py")], &environment, "")
+        .await
+        .ok();
+    let node = run(Path::new("node"), &[&script("realtime.mjs")], &environment, "")
+        .await
+        .ok();
     let printed: Vec<Value> = python
         .lines()
         .chain(node.lines())
@@ -153,7 +174,11 @@ async fn the_realtime_clients_of_the_sdks_talk_and_are_billed() {
     let hows: Vec<&str> = printed.iter().filter_map(|line| line["how"].as_str()).collect();
     assert_eq!(hows, ["sync", "async", "browser"]);
     for line in &printed {
-        assert_eq!((&line["text"], &line["usage"]), (&json!("Paris"), &json!([7, 3])), "{line}");
+        assert_eq!(
+            (&line["text"], &line["usage"]),
+            (&json!("Paris"), &json!([7, 3])),
+            "{line}"
+        );
         assert_eq!(line["types"][0], "session.created", "{line}");
     }
     let rows = poll_until(SOON, "three sessions in the records", async || {
@@ -164,7 +189,11 @@ async fn the_realtime_clients_of_the_sdks_talk_and_are_billed() {
     })
     .await;
     for row in rows {
-        assert_eq!((&row["operation"], &row["outcome"]), (&json!("realtime"), &json!("ok")), "{row}");
+        assert_eq!(
+            (&row["operation"], &row["outcome"]),
+            (&json!("realtime"), &json!("ok")),
+            "{row}"
+        );
     }
     tasks.token().cancel();
 }
