@@ -133,7 +133,7 @@ impl Errand {
         }
     }
 
-    fn open(&self, operation: Operation, purpose: &'static str) -> Ledger {
+    fn open(&self, operation: Operation, purpose: &'static str) -> Box<Ledger> {
         let row = RequestRow {
             trace_id: self.trace.id(),
             project: self.project.to_string(),

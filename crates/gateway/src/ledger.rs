@@ -52,12 +52,11 @@ pub(crate) struct Books {
     pub(crate) replica: Arc<str>,
 }
 
-/// The record of one request. Dropped unsettled, it settles as cancelled.
+/// The record of one request, in a box, since it goes through many hands. Dropped unsettled, it settles as cancelled.
 pub(crate) struct Ledger {
     books: Arc<Books>,
     id: Uuid,
-    /// Apart, since a ledger goes through many hands.
-    row: Box<RequestRow>,
+    row: RequestRow,
     started: Instant,
     input: Option<Bytes>,
     ticket: Option<Ticket>,
@@ -93,17 +92,17 @@ pub(crate) struct Settled {
 
 impl Ledger {
     /// Opens the record of a request that just came.
-    pub(crate) fn open(books: Arc<Books>, row: RequestRow) -> Self {
+    pub(crate) fn open(books: Arc<Books>, row: RequestRow) -> Box<Self> {
         let now = books.clock.now();
         let id = new_id(now);
         books.metrics.begin();
-        Self {
-            row: Box::new(RequestRow {
+        Box::new(Self {
+            row: RequestRow {
                 id: id.to_string(),
                 started: now,
                 replica: books.replica.to_string(),
                 ..row
-            }),
+            },
             id,
             started: Instant::now(),
             input: None,
@@ -120,7 +119,7 @@ impl Ledger {
             beside: None,
             settled: false,
             books,
-        }
+        })
     }
 
     pub(crate) fn uuid(&self) -> Uuid {
@@ -141,7 +140,7 @@ impl Ledger {
     }
 
     /// Leaves no record: the request was one that is recorded already.
-    pub(crate) fn forget(mut self) {
+    pub(crate) fn forget(mut self: Box<Self>) {
         self.settled = true;
         self.books.metrics.end();
     }
@@ -218,15 +217,17 @@ impl Ledger {
             let cost = self.price(&first.provider, &first.model, &estimate);
             (estimate, cost)
         });
-        let row = RequestRow {
-            outcome: Outcome::Interrupted,
-            usage,
-            provider: first.provider.name.to_string(),
-            provider_model: first.model.to_string(),
-            cost,
-            ..RequestRow::clone(&self.row)
-        };
-        let ticket = self.books.journal.reserve(self.id, &row).map_err(|error| {
+        let row = &mut self.row;
+        (row.outcome, row.usage, row.cost) = (Outcome::Interrupted, usage, cost);
+        row.provider.push_str(&first.provider.name);
+        row.provider_model.push_str(&first.model);
+        let reserved = self.books.journal.reserve(self.id, &self.row);
+        // That was the row to bill if nothing more is heard; the row itself goes on.
+        let row = &mut self.row;
+        (row.outcome, row.usage, row.cost) = (Outcome::default(), TokenUsage::default(), None);
+        row.provider.clear();
+        row.provider_model.clear();
+        let ticket = reserved.map_err(|error| {
             self.books.metrics.refused();
             tracing::error!(%error, "requests are refused because the journal takes no reservation");
             ApiError::unavailable(
@@ -343,7 +344,7 @@ impl Ledger {
     }
 
     /// Settles an answer that is complete; returns what came of it.
-    pub(crate) fn succeed(mut self, tally: Tally) -> Settled {
+    pub(crate) fn succeed(mut self: Box<Self>, tally: Tally) -> Settled {
         self.end_attempt(None, 200);
         self.row.status = 200;
         self.settle(Outcome::Ok, tally);
@@ -355,7 +356,7 @@ impl Ledger {
     }
 
     /// Settles a request that failed; an answer under way had its status already.
-    pub(crate) fn fail(mut self, error: &ApiError, tally: Tally) {
+    pub(crate) fn fail(mut self: Box<Self>, error: &ApiError, tally: Tally) {
         if let (Some(_), Some(attempt)) = (self.attempt, self.row.attempts.last_mut()) {
             attempt.error = clipped(&error.message);
             attempt.status = 200;
@@ -369,7 +370,7 @@ impl Ledger {
     }
 
     /// Settles a request whose client left.
-    pub(crate) fn cancel(mut self, tally: Tally) {
+    pub(crate) fn cancel(mut self: Box<Self>, tally: Tally) {
         self.row.status = if tally.pieces > 0 { 200 } else { 0 };
         self.abandon(tally);
     }

@@ -33,6 +33,8 @@ pub enum BodyError {
     Incomplete,
 }
 
+/// Bodies up to this many bytes are copied.
+const COPIED: usize = 16 << 10;
 /// How much of a body that is too large is read and thrown away, as a multiple of the limit.
 const DISCARD_FACTOR: usize = 4;
 /// For how long.
@@ -69,7 +71,13 @@ pub async fn read_body(headers: &HeaderMap, body: Body, limit: usize) -> Result<
             return Err(BodyError::TooLarge);
         }
         if read.is_empty() && body.is_end_stream() {
-            return Ok(data);
+            // A small one is a piece of the connection's buffer, which is free for the next request once this is not.
+            let small = data.len() <= COPIED;
+            return Ok(if small {
+                Bytes::copy_from_slice(&data)
+            } else {
+                data
+            });
         }
         read.extend_from_slice(&data);
     }

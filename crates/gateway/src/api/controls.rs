@@ -82,10 +82,20 @@ impl Job {
         if self.surface.operation == Operation::Realtime {
             return active.map_or(Ok(None), |_| Err(unguarded()));
         }
-        let cache = route.cache.as_ref().filter(|_| !request.is_form());
-        if active.is_none() && cache.is_none() {
+        if active.is_none() && (route.cache.is_none() || request.is_form()) {
             return Ok(None);
         }
+        // Boxed, so that a request for which there is nothing to do does not carry room for this.
+        Box::pin(self.controlled(active, request, route)).await
+    }
+
+    async fn controlled(
+        &mut self,
+        active: Option<Arc<Active>>,
+        request: &mut Scanned,
+        route: &Arc<Route>,
+    ) -> Result<Option<Box<Controls>>, ApiError> {
+        let cache = route.cache.as_ref().filter(|_| !request.is_form());
         let mut content = Content::of(request)?;
         let mut controls = Controls {
             watch: active.map(Watch::new),

@@ -61,7 +61,7 @@ pub(super) struct Job {
     pub(super) cache: CacheControl,
     /// All of the client's headers, for those who choose by them.
     pub(super) headers: HeaderMap,
-    pub(super) ledger: Ledger,
+    pub(super) ledger: Box<Ledger>,
 }
 
 /// A request that is read, resolved and reserved.
@@ -97,7 +97,7 @@ pub(super) struct Done {
     wasted: Tally,
     /// How old the answer is, in seconds, if it was given before.
     age: Option<u64>,
-    ledger: Ledger,
+    ledger: Box<Ledger>,
 }
 
 impl Job {
@@ -207,7 +207,8 @@ impl Job {
         let targets = self.snapshot.all_targets(self.caller.project(), route);
         let mut size = Size::of(self.surface.operation, request);
         size.milliseconds = u64::try_from(route.limits.total.as_millis()).unwrap_or(u64::MAX);
-        let limit = self.ledger.admit(&self.snapshot.quotas, size, &targets).await?;
+        let admitting = self.ledger.admit(&self.snapshot.quotas, size, &targets);
+        let limit = Box::pin(admitting).await?;
         if let Some(limit) = limit {
             request.limit_output(limit);
         }
@@ -235,7 +236,7 @@ impl Job {
 /// A WebSocket that a provider opened, and the record of its session.
 pub(super) struct Joint {
     pub(super) joined: Box<Joined>,
-    pub(super) ledger: Ledger,
+    pub(super) ledger: Box<Ledger>,
     pub(super) provider: Arc<Provider>,
     pub(super) limits: Limits,
     pub(super) began: Instant,
@@ -251,7 +252,7 @@ pub(super) enum Rest {
 
 impl Done {
     /// A request that came to nothing before anybody was asked.
-    pub(super) fn refused(error: ApiError, ledger: Ledger) -> Self {
+    pub(super) fn refused(error: ApiError, ledger: Box<Ledger>) -> Self {
         Self {
             result: Err(error),
             wasted: Tally::default(),
@@ -264,7 +265,7 @@ impl Done {
     async fn of(
         result: Result<Answered, ApiError>,
         controls: Option<Box<Controls>>,
-        mut ledger: Ledger,
+        mut ledger: Box<Ledger>,
     ) -> Self {
         let (Some(controls), true) = (controls, result.is_ok()) else {
             return Self {
@@ -276,7 +277,7 @@ impl Done {
         };
         let age = controls.age();
         let (result, wasted) = match result {
-            Ok(answered) => controls.finish(answered, &mut ledger).await,
+            Ok(answered) => Box::pin(controls.finish(answered, &mut ledger)).await,
             Err(error) => (Err(error), Tally::default()),
         };
         Self {
@@ -352,23 +353,33 @@ impl Done {
 
     /// Settles and sends the answer.
     pub(super) fn respond(self, surface: Surface) -> Response {
-        let (headers, rest) = self.settle();
-        let mut response = match rest {
-            Rest::Whole(status, sort, body) => whole(status, sort, body),
-            Rest::Stream(sort, body) => stream(surface, sort, Body::new(*body)),
-            Rest::Failed(error) => surface.refuse(error),
+        let (mut headers, rest) = self.settle();
+        match rest {
+            Rest::Whole(status, sort, body) => {
+                headers.insert(header::CONTENT_TYPE, sort);
+                let mut response = Response::new(Body::from(body));
+                *response.status_mut() = status;
+                *response.headers_mut() = headers;
+                response
+            }
+            Rest::Stream(sort, body) => {
+                let mut response = stream(surface, sort, Body::new(body));
+                response.headers_mut().extend(headers);
+                response
+            }
+            Rest::Failed(error) => refusal(surface, error, headers),
             // Its record settles as it is dropped.
-            Rest::Joined(_) => surface.refuse(ApiError::upstream("a WebSocket came that nobody asked for")),
-        };
-        response.headers_mut().extend(headers);
-        response
+            Rest::Joined(_) => {
+                let error = ApiError::upstream("a WebSocket came that nobody asked for");
+                refusal(surface, error, headers)
+            }
+        }
     }
 }
 
-fn whole(status: StatusCode, sort: HeaderValue, body: Bytes) -> Response {
-    let mut response = Response::new(Body::from(body));
-    *response.status_mut() = status;
-    response.headers_mut().insert(header::CONTENT_TYPE, sort);
+fn refusal(surface: Surface, error: ApiError, headers: HeaderMap) -> Response {
+    let mut response = surface.refuse(error);
+    response.headers_mut().extend(headers);
     response
 }
 
@@ -425,7 +436,8 @@ fn warnings(warnings: &[String]) -> Option<HeaderValue> {
 
 /// Says in headers how the request went.
 pub(super) fn describe(ledger: &Ledger) -> HeaderMap {
-    let mut headers = HeaderMap::with_capacity(8);
+    // With room for those that the layers around this add.
+    let mut headers = HeaderMap::with_capacity(16);
     let row = ledger.row();
     let target = if row.provider.is_empty() {
         String::new()

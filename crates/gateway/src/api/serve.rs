@@ -109,14 +109,18 @@ pub(super) fn begin(
 async fn answer(mut job: Job, body: Bytes, path: &PathModel) -> Response {
     let surface = job.surface;
     match job.prepare(body, path).await {
-        Ok(Ready::Ask(prepared)) if prepared.may_wait(surface) => waiting::answer(job, *prepared).await,
+        Ok(Ready::Ask(prepared)) if prepared.may_wait(surface) => {
+            Box::pin(waiting::answer(job, *prepared)).await
+        }
         Ok(Ready::Ask(prepared)) => job.run(*prepared).await.respond(surface),
-        Ok(Ready::Answered(answered, controls)) => job.answered(*answered, controls).await.respond(surface),
+        Ok(Ready::Answered(answered, controls)) => {
+            Box::pin(job.answered(*answered, controls)).await.respond(surface)
+        }
         Err(error) => Done::refused(error, job.ledger).respond(surface),
     }
 }
 
-fn open(gateway: &Gateway, surface: Surface, caller: &Caller) -> Ledger {
+fn open(gateway: &Gateway, surface: Surface, caller: &Caller) -> Box<Ledger> {
     let key = caller.key();
     let row = RequestRow {
         project: caller.project().to_owned(),

@@ -187,7 +187,7 @@ impl Dispatch<'_> {
             .patience(route, target)
             .filter(|_| !ledger.admitted().is_bounded());
         match patience {
-            Some(patience) => self.race(call, queue, (place, flight), patience, ledger).await,
+            Some(patience) => Box::pin(self.race(call, queue, (place, flight), patience, ledger)).await,
             None => (place, self.ask(call, target, flight, ledger).await),
         }
     }

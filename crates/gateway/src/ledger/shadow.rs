@@ -15,7 +15,7 @@ const HEDGED: &str = "stead.dev/hedge";
 const LEFT: &str = "nobody waits for it any more";
 
 /// The record of a second attempt. It settles nothing: a request is billed once.
-pub(crate) struct Shadow(Ledger);
+pub(crate) struct Shadow(Box<Ledger>);
 
 /// What attempts used that were cancelled because another one answered, as the request and its shadows share it.
 #[derive(Debug, Clone, Default)]
@@ -80,7 +80,7 @@ impl Ledger {
     }
 
     /// A record that is never written.
-    pub(super) fn unrecorded(books: Arc<super::Books>, row: RequestRow) -> Self {
+    pub(super) fn unrecorded(books: Arc<super::Books>, row: RequestRow) -> Box<Self> {
         let mut ledger = Self::open(books, row);
         ledger.settled = true;
         ledger.books.metrics.end();

@@ -39,7 +39,7 @@ const ENDED: &str = "stead.dev/realtime-end";
 
 /// A session whose provider is there.
 pub(crate) struct Session {
-    pub(crate) ledger: Ledger,
+    pub(crate) ledger: Box<Ledger>,
     pub(crate) provider: Arc<Provider>,
     /// How long nothing may be said.
     pub(crate) idle: Duration,
@@ -92,14 +92,14 @@ impl Session {
 
 /// What is known of a session.
 struct Record {
-    ledger: Ledger,
+    ledger: Box<Ledger>,
     provider: Arc<Provider>,
     count: Count,
     begun: bool,
 }
 
 impl Record {
-    fn new(mut ledger: Ledger, provider: Arc<Provider>) -> Self {
+    fn new(mut ledger: Box<Ledger>, provider: Arc<Provider>) -> Self {
         let count = Count::default();
         ledger.update(count.usage);
         Self {

@@ -34,7 +34,7 @@ pub(crate) struct StreamBody {
     head: Option<Bytes>,
     tally: Tally,
     /// Settles as cancelled when it is dropped.
-    ledger: Option<Ledger>,
+    ledger: Option<Box<Ledger>>,
     clocks: Clocks,
     /// Since when the provider is waited for; not while the client takes its time to read what is there.
     waiting: Option<Instant>,
@@ -48,7 +48,7 @@ impl StreamBody {
         provider: Arc<Provider>,
         head: Bytes,
         tally: Tally,
-        ledger: Ledger,
+        ledger: Box<Ledger>,
         clocks: Clocks,
     ) -> Self {
         let now = Instant::now();

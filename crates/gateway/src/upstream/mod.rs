@@ -70,7 +70,7 @@ pub(crate) async fn ask(call: &Call<'_>, target: &Target, ledger: &mut Ledger) -
     match &provider.api {
         Api::Broken(why) => Err(Failure::unusable(provider, why)),
         Api::Embedded(_) if call.operation == Operation::CountTokens => count::estimate(call, ledger),
-        Api::Embedded(files) => embedded::ask(call, target, files, ledger).await,
+        Api::Embedded(files) => Box::pin(embedded::ask(call, target, files, ledger)).await,
         Api::Http(api) => over_http(call, target, api, ledger).await,
     }
 }
@@ -83,13 +83,13 @@ async fn over_http(
 ) -> Result<Answer, Failure> {
     match call.operation {
         Operation::Chat => chat::ask(call, target, api, ledger).await,
-        Operation::CountTokens => count::ask(call, target, api, ledger).await,
-        Operation::Embeddings => embeddings::ask(call, target, api, ledger).await,
-        Operation::Rerank => rerank::ask(call, target, api, ledger).await,
+        Operation::CountTokens => Box::pin(count::ask(call, target, api, ledger)).await,
+        Operation::Embeddings => Box::pin(embeddings::ask(call, target, api, ledger)).await,
+        Operation::Rerank => Box::pin(rerank::ask(call, target, api, ledger)).await,
         _ if !speaks_openai(api) => Err(Failure::unsupported(&target.provider, call.operation.describe())),
         Operation::Completions => http::ask(call, target, api, ledger).await,
-        Operation::Realtime => realtime::ask(call, target, api).await,
-        _ => other::ask(call, target, api, ledger).await,
+        Operation::Realtime => Box::pin(realtime::ask(call, target, api)).await,
+        _ => Box::pin(other::ask(call, target, api, ledger)).await,
     }
 }
 
