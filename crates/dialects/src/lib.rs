@@ -54,6 +54,7 @@ pub fn provider(wire: Wire) -> Option<&'static dyn ProviderDialect> {
         Wire::Bedrock => Some(&bedrock::Bedrock),
         Wire::Cohere => Some(&cohere::Cohere),
         Wire::Mistral => Some(&mistral::Mistral),
-        Wire::Responses | Wire::OllamaGenerate => None,
+        Wire::Responses => Some(&responses::Provider),
+        Wire::OllamaGenerate => None,
     }
 }

@@ -13,7 +13,7 @@ use stead_dialects::{
     Usage,
     chat::{
         Answer, Choice, Citation, ClientDialect, Content, Delta, ErrorBody, ErrorKind, Event, Head, Part,
-        Request, Role, Stop, ToolChoice, Wire,
+        Request, Role, Stop, Target, ToolChoice, Wire,
     },
     client,
     responses::{self, State},
@@ -100,11 +100,6 @@ fn parameters_are_read_and_what_cannot_be_read_is_refused_by_field() {
     let cases = [
         (json!({"input": 5}), "input"),
         (
-            json!({"input": [{"type": "item_reference", "id": "x"}]}),
-            "input[0].id",
-        ),
-        (json!({"input": [{"type": "computer_call"}]}), "input[0].type"),
-        (
             json!({"input": [{"role": "alien", "content": "x"}]}),
             "input[0].role",
         ),
@@ -117,9 +112,10 @@ fn parameters_are_read_and_what_cannot_be_read_is_refused_by_field() {
             "input[0].content[0].image_url",
         ),
         (json!({"input": "x", "max_output_tokens": 0}), "max_output_tokens"),
+        (json!({"input": "x", "tool_choice": {}}), "tool_choice.type"),
         (
-            json!({"input": "x", "tool_choice": {"type": "web_search"}}),
-            "tool_choice.type",
+            json!({"input": "x", "tool_choice": {"type": "allowed_tools", "tools": []}}),
+            "tool_choice.tools",
         ),
         (
             json!({"input": "x", "text": {"format": {"type": "xml"}}}),
@@ -160,6 +156,147 @@ fn what_the_gateway_did_not_resolve_is_refused_by_every_provider() {
             assert_eq!(error.param, name);
         }
     }
+}
+
+/// Steps of OpenAI's own tools, what a client answers to one, and a choice among them.
+fn native() -> Request {
+    read(&json!({
+        "model": "chat", "tools": [{"type": "mcp", "server_label": "s", "server_url": "https://s.test"}],
+        "tool_choice": {"type": "mcp", "server_label": "s"}, "max_tool_calls": 3,
+        "include": ["reasoning.encrypted_content", "web_search_call.action.sources"],
+        "input": [
+            {"role": "user", "content": "hi"},
+            {"type": "web_search_call", "id": "ws_1", "status": "completed"},
+            {"type": "mcp_approval_request", "id": "mcpr_1", "name": "f", "arguments": "{}", "server_label": "s"},
+            {"type": "mcp_approval_response", "approval_request_id": "mcpr_1", "approve": true},
+        ],
+    }))
+}
+
+#[test]
+fn what_only_openais_api_knows_reaches_it_as_it_is() {
+    let target = Target {
+        model: "gpt",
+        default_max_tokens: 10,
+        flavor: "",
+    };
+    let request = native();
+    assert!(responses::is_needed(&request));
+    let provider = stead_dialects::provider(Wire::Responses).expect("registered");
+    let sent = provider.request(&request, target).expect("sent");
+    assert_eq!(sent.notes, Vec::<String>::new());
+    let body: Value = serde_json::from_slice(&sent.body).expect("JSON");
+    assert_eq!(
+        body,
+        json!({
+            "model": "gpt", "store": false,
+            "input": [
+                {"type": "message", "role": "user", "content": "hi"},
+                {"type": "web_search_call", "id": "ws_1", "status": "completed"},
+                {"type": "mcp_approval_request", "id": "mcpr_1", "name": "f", "arguments": "{}", "server_label": "s"},
+                {"type": "mcp_approval_response", "approval_request_id": "mcpr_1", "approve": true},
+            ],
+            "tools": [{"type": "mcp", "server_label": "s", "server_url": "https://s.test"}],
+            "tool_choice": {"type": "mcp", "server_label": "s"}, "max_tool_calls": 3,
+            "include": ["reasoning.encrypted_content", "web_search_call.action.sources"],
+        })
+    );
+}
+
+#[test]
+fn what_only_openais_api_knows_is_left_out_with_a_note_or_refused_elsewhere() {
+    let target = Target {
+        model: "m",
+        default_max_tokens: 10,
+        flavor: "",
+    };
+    let mut request = native();
+    request.tools.clear();
+    request.extra.clear();
+    for provider in support::WIRES.into_iter().filter_map(stead_dialects::provider) {
+        let wire = provider.wire();
+        if wire == Wire::Responses {
+            continue;
+        }
+        let mut notes = Vec::new();
+        let told = request.without_foreign_steps(wire, &mut notes);
+        assert_eq!(notes.len(), 1, "{}", wire.as_str());
+        let error = provider.request(&told, target).expect_err(wire.as_str());
+        assert_eq!(error.param, "messages[1].content[0]", "{error}");
+        let mut simple = request.clone();
+        simple.messages.truncate(2);
+        simple.messages[1].parts.truncate(1);
+        let told = simple.without_foreign_steps(wire, &mut notes);
+        assert_eq!(told.messages.len(), 1);
+        assert!(provider.request(&told, target).is_ok(), "{}", wire.as_str());
+    }
+    assert!(matches!(
+        request.without_foreign_steps(Wire::Responses, &mut Vec::new()),
+        std::borrow::Cow::Borrowed(_)
+    ));
+}
+
+#[test]
+fn a_client_of_chat_completions_cannot_be_asked_for_approvals() {
+    let target = Target {
+        model: "m",
+        default_max_tokens: 10,
+        flavor: "",
+    };
+    let provider = stead_dialects::provider(Wire::Responses).expect("registered");
+    for (approval, expected) in [
+        (json!("never"), None),
+        (json!("always"), Some("tools[0].require_approval")),
+    ] {
+        let request = support::read_openai(&json!({
+            "model": "chat", "messages": [{"role": "user", "content": "hi"}],
+            "tools": [{"type": "mcp", "server_label": "s", "server_url": "https://s.test", "require_approval": approval}],
+        }))
+        .expect("a request");
+        assert!(responses::is_needed(&request));
+        let sent = provider.request(&request, target);
+        assert_eq!(sent.err().map(|error| error.param).as_deref(), expected);
+    }
+}
+
+#[test]
+fn every_request_that_needs_responses_has_a_sign() {
+    for fixture in support::fixtures() {
+        let text = fixture.json["request"].to_string();
+        let has_sign = responses::SIGNS.iter().any(|sign| text.contains(sign));
+        assert!(
+            has_sign || !responses::is_needed(&fixture.request()),
+            "{}",
+            fixture.name
+        );
+    }
+}
+
+#[test]
+fn a_step_of_a_tool_is_an_item_of_its_own() {
+    let step =
+        json!({"type": "web_search_call", "id": "ws_1", "status": "completed", "action": {"query": "x"}});
+    let part = Part::new(Content::Native {
+        wire: Wire::Responses,
+        item: step.clone(),
+    });
+    let answer = Answer {
+        choices: vec![Choice {
+            parts: vec![part.clone(), Part::text("It rained.")],
+            stop: Some(Stop::End),
+            logprobs: Vec::new(),
+        }],
+        ..Answer::default()
+    };
+    let written: Value = serde_json::from_slice(&dialect().answer(&answer, &view(request()))).expect("JSON");
+    assert_eq!(written["output"][0], step);
+    let stream = encode(
+        dialect(),
+        view(request()),
+        &[delta(Delta::Part(part)), Event::End],
+    );
+    let last = events(&stream).pop().expect("an end");
+    assert_eq!(last["response"]["output"][0], step);
 }
 
 #[test]
@@ -393,7 +530,14 @@ fn a_conversation_that_was_stored_comes_before_the_input() {
     let merged: Value =
         serde_json::from_slice(&responses::merge(next, &earlier, &[]).expect("merged")).expect("JSON");
     assert_eq!(merged["input"].as_array().map(Vec::len), Some(4));
-    assert_eq!(merged["input"][2]["id"], "in_1_0");
+    assert_eq!(merged["input"][2]["content"][0]["text"], "hi");
+    assert!(
+        !merged["input"].to_string().contains("\"id\""),
+        "a provider that keeps nothing looks for none of our ids: {merged}"
+    );
+    let own = responses::own_input(next, &earlier).expect("own");
+    let own: Value = serde_json::from_slice(&own).expect("JSON");
+    assert_eq!(own["input"][0]["id"], "in_1_0", "what is kept stays as it is");
     assert_eq!(merged.get("previous_response_id"), None);
     let error = responses::merge(next, &[], &[]).expect_err("nothing to refer to");
     assert_eq!(error.param, "input[0].id");

@@ -151,11 +151,7 @@ struct Gateway {
 }
 
 async fn start(context: Context) -> Result<Running> {
-    let folder = context.data.journal();
-    let journal = tokio::task::spawn_blocking(move || Journal::open(&folder))
-        .await
-        .map_err(|error| Error::internal("the journal could not be opened").because(error))??;
-    journal::ship(&journal, Arc::clone(&context.ports.events), &context.tasks);
+    let journal = journal(&context).await?;
     let (meters, leads) = share(&context, &journal);
     let snapshot = snapshot::follow(&context, meters.clone());
     let lending = match leads {
@@ -165,7 +161,6 @@ async fn start(context: Context) -> Result<Running> {
         }
         None => axum::Router::new(),
     };
-    let leads = context.control.is_none();
     if !snapshot.ready(FIRST_LOOK).await {
         tracing::warn!(
             "the resource API has not answered everything yet; the gateway starts with what it knows"
@@ -201,10 +196,7 @@ async fn start(context: Context) -> Result<Running> {
         clock: Arc::clone(&context.ports.clock),
     };
     let looked = snapshot.clone();
-    let mut managing = prompt::routes(Arc::clone(&prompts), Arc::clone(&context.ports.authorizer));
-    if leads {
-        managing = managing.merge(prompt::sharing(prompts));
-    }
+    let managing = managing(&context, prompts);
     Ok(Running {
         // The control process lends out quotas and keeps the prompts, also where it answers no model API.
         routes: if context.roles.has(Role::Gateway) {
@@ -223,6 +215,25 @@ async fn start(context: Context) -> Result<Running> {
             (!looked.is_ready()).then(|| "the gateway has not read its resources yet".to_owned())
         })],
     })
+}
+
+/// The journal of this process, from which rows are shipped from now on.
+async fn journal(context: &Context) -> Result<Journal> {
+    let folder = context.data.journal();
+    let journal = tokio::task::spawn_blocking(move || Journal::open(&folder))
+        .await
+        .map_err(|error| Error::internal("the journal could not be opened").because(error))??;
+    journal::ship(&journal, Arc::clone(&context.ports.events), &context.tasks);
+    Ok(journal)
+}
+
+/// Where prompts are managed; the control process shares them with its gateways.
+fn managing(context: &Context, prompts: Arc<prompt::Book>) -> axum::Router {
+    let managing = prompt::routes(Arc::clone(&prompts), Arc::clone(&context.ports.authorizer));
+    if context.control.is_some() {
+        return managing;
+    }
+    managing.merge(prompt::sharing(prompts))
 }
 
 /// The prompts as they are kept, or as the control process keeps them.

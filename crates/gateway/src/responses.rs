@@ -83,18 +83,18 @@ impl Responses {
         responses
     }
 
-    /// What keeps a turn.
-    pub(crate) fn put(&self, project: &str, id: &str, turn: &Turn) -> Result<RecordWrite> {
+    /// What keeps a turn; `expected` as for every record.
+    pub(crate) fn put(project: &str, id: &str, turn: &Turn, expected: Option<u64>) -> Result<RecordWrite> {
         let body = serde_json::to_value(turn);
         Ok(RecordWrite::Put {
             key: key(project, id),
-            expected: None,
+            expected,
             body: body.map_err(|error| Error::internal("a record is JSON").because(error))?,
         })
     }
 
     /// What says that a response is complete.
-    pub(crate) fn done(&self, project: &str, id: &str) -> RecordWrite {
+    pub(crate) fn done(project: &str, id: &str) -> RecordWrite {
         RecordWrite::Delete {
             key: unfinished(project, id),
             expected: None,
@@ -116,7 +116,7 @@ impl Responses {
             expected: None,
             body: Value::Object(serde_json::Map::new()),
         };
-        self.commit(vec![self.put(project, id, turn)?, mark]).await
+        self.commit(vec![Self::put(project, id, turn, None)?, mark]).await
     }
 
     /// Ends what an earlier process left unfinished: nobody makes it any more.
@@ -132,10 +132,10 @@ impl Responses {
             }
             for record in page.items {
                 let (project, id) = (record.key.project, record.key.id);
-                let mut writes = vec![self.done(&project, &id)];
+                let mut writes = vec![Self::done(&project, &id)];
                 if let Some(mut turn) = self.get(&project, &id).await? {
                     turn.stop();
-                    writes.push(self.put(&project, &id, &turn)?);
+                    writes.push(Self::put(&project, &id, &turn, None)?);
                 }
                 self.commit(writes).await?;
             }
@@ -158,7 +158,7 @@ impl Responses {
             key: key(project, id),
             expected: None,
         };
-        self.commit(vec![write, self.done(project, id)]).await?;
+        self.commit(vec![write, Self::done(project, id)]).await?;
         Ok(true)
     }
 
@@ -319,7 +319,7 @@ mod tests {
         let day = Duration::from_hours(24);
         let keep = async |project, id| {
             responses
-                .commit(vec![responses.put(project, id, &turn).unwrap()])
+                .commit(vec![Responses::put(project, id, &turn, None).unwrap()])
                 .await
         };
         keep("a", "resp_old").await.unwrap();

@@ -167,7 +167,8 @@ impl Writer<'_> {
             Content::ToolCall { .. }
             | Content::ToolResult { .. }
             | Content::Reasoning { .. }
-            | Content::RedactedReasoning { .. } => return refuse(param, "has no place here"),
+            | Content::RedactedReasoning { .. }
+            | Content::Native { .. } => return refuse(param, "has no place here"),
         };
         Ok(Some(block))
     }
@@ -273,7 +274,8 @@ impl Writer<'_> {
             | Content::Document { .. }
             | Content::Audio { .. }
             | Content::Video { .. }
-            | Content::ToolResult { .. } => refuse(
+            | Content::ToolResult { .. }
+            | Content::Native { .. } => refuse(
                 param,
                 format!("{NAME} takes texts, reasoning and tool calls of the assistant only"),
             ),

@@ -22,6 +22,7 @@ pub use dialect::{
 };
 pub use error::{ErrorBody, ErrorKind, TranslateError, refuse};
 pub use event::{Delta, Event};
+pub(crate) use part::refuse_native;
 pub use part::{Cache, Content, Part, Source};
 pub use request::{
     Effort, Extra, Function, Message, OutputFormat, Reasoning, Request, Role, Sampling, Tool, ToolChoice,

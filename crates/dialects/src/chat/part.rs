@@ -1,6 +1,8 @@
 //! Parts of messages: texts, media, tool calls and reasoning.
 
-use super::Citation;
+use serde_json::Value;
+
+use super::{Citation, TranslateError, Wire, refuse};
 
 /// One part of a message.
 #[derive(Debug, Clone, PartialEq)]
@@ -96,6 +98,14 @@ pub enum Content {
     },
     /// A refusal in the model's own words.
     Refusal(String),
+    /// A step of a tool that one vendor runs itself (a web search that the model made, what became of it), in its own
+    /// words. Only that vendor's dialect can say it.
+    Native {
+        /// The dialect that it belongs to.
+        wire: Wire,
+        /// The item as that dialect has it.
+        item: Value,
+    },
 }
 
 /// Where media are.
@@ -145,6 +155,17 @@ impl Part {
             _ => None,
         }
     }
+}
+
+/// Refuses what only another vendor's API knows: a step of one of its own tools, or a reference to what it keeps.
+///
+/// # Errors
+/// Always.
+pub(crate) fn refuse_native<T>(param: impl Into<String>, vendor: &str) -> Result<T, TranslateError> {
+    refuse(
+        param,
+        format!("is known to another provider's API alone; {vendor} cannot be told it"),
+    )
 }
 
 impl Source {

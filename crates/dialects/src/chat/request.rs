@@ -1,10 +1,10 @@
 //! What is asked.
 
-use std::collections::BTreeMap;
+use std::{borrow::Cow, collections::BTreeMap};
 
 use serde_json::Value;
 
-use super::{Cache, Part, TranslateError, Wire, refuse};
+use super::{Cache, Content, Part, TranslateError, Wire, refuse};
 
 /// A chat request.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -298,6 +298,30 @@ impl Request {
             ));
         }
         Ok(())
+    }
+
+    /// The request as a dialect can be told it: without steps of another dialect's own tools (a web search that the
+    /// model made), which only say how the model came to its answer; with a note when there are some. What a client
+    /// answered to such a step stays, and is refused by whoever cannot say it.
+    pub fn without_foreign_steps(&self, wire: Wire, notes: &mut Vec<String>) -> Cow<'_, Self> {
+        let is_foreign = |part: &Part| match &part.content {
+            Content::Native { wire: of, item } if *of != wire => {
+                let kind = item.get("type").and_then(Value::as_str).unwrap_or_default();
+                kind.ends_with("_call") || kind == "mcp_list_tools"
+            }
+            _ => false,
+        };
+        let mut parts = self.messages.iter().flat_map(|message| &message.parts);
+        if !parts.any(is_foreign) {
+            return Cow::Borrowed(self);
+        }
+        notes.push("steps of another provider's own tools were left out of the conversation".to_owned());
+        let mut request = self.clone();
+        for message in &mut request.messages {
+            message.parts.retain(|part| !is_foreign(part));
+        }
+        request.messages.retain(|message| !message.parts.is_empty());
+        Cow::Owned(request)
     }
 
     /// The extra parameters of this dialect.

@@ -149,7 +149,8 @@ impl Writer<'_> {
             Content::ToolCall { .. }
             | Content::ToolResult { .. }
             | Content::Reasoning { .. }
-            | Content::RedactedReasoning { .. } => refuse(param, "has no place in a message of the user"),
+            | Content::RedactedReasoning { .. }
+            | Content::Native { .. } => refuse(param, "has no place in a message of the user"),
         }
     }
 
@@ -260,7 +261,8 @@ impl Writer<'_> {
             | Content::Document { .. }
             | Content::Audio { .. }
             | Content::Video { .. }
-            | Content::ToolResult { .. } => return false,
+            | Content::ToolResult { .. }
+            | Content::Native { .. } => return false,
         }
         true
     }

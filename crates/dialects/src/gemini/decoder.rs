@@ -234,7 +234,8 @@ fn push(part: Part, choice: u32, calls: &mut u32, events: &mut Vec<Event>) {
         | Content::Document { .. }
         | Content::Audio { .. }
         | Content::Video { .. }
-        | Content::ToolResult { .. } => delta(Delta::Part(part)),
+        | Content::ToolResult { .. }
+        | Content::Native { .. } => delta(Delta::Part(part)),
     }
     if is_call {
         *calls = calls.saturating_add(1);

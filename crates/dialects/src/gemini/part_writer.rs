@@ -10,7 +10,7 @@ use super::{
 };
 use crate::{
     calls::is_made,
-    chat::{Content, Part, TranslateError},
+    chat::{Content, Part, TranslateError, refuse_native},
 };
 
 const SIGNATURE: &str = "thoughtSignature";
@@ -100,7 +100,10 @@ impl PartWriter {
             }
             Content::Audio { source, .. } => self.media(source, "audio/mpeg", param)?,
             Content::Video { source } => self.media(source, "video/mp4", param)?,
-            Content::ToolResult { .. } => {}
+            Content::Native { .. } if self.reader == Reader::Provider => {
+                return refuse_native(param, "Gemini");
+            }
+            Content::ToolResult { .. } | Content::Native { .. } => {}
         }
         Ok(())
     }

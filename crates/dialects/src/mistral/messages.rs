@@ -165,7 +165,8 @@ impl Writer<'_> {
             Content::ToolCall { .. }
             | Content::ToolResult { .. }
             | Content::Reasoning { .. }
-            | Content::RedactedReasoning { .. } => return refuse(param, "has no place here"),
+            | Content::RedactedReasoning { .. }
+            | Content::Native { .. } => return refuse(param, "has no place here"),
         };
         Ok(Some(chunk))
     }
@@ -257,7 +258,8 @@ impl Writer<'_> {
             | Content::Audio { .. }
             | Content::Video { .. }
             | Content::ToolCall { .. }
-            | Content::ToolResult { .. } => Err(()),
+            | Content::ToolResult { .. }
+            | Content::Native { .. } => Err(()),
         }
     }
 

@@ -41,7 +41,8 @@ impl Said {
             | Content::Audio { .. }
             | Content::Video { .. }
             | Content::ToolResult { .. }
-            | Content::RedactedReasoning { .. } => {}
+            | Content::RedactedReasoning { .. }
+            | Content::Native { .. } => {}
         }
     }
 

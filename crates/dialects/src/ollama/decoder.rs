@@ -138,6 +138,7 @@ impl StreamReader {
             | Content::Video { .. }
             | Content::ToolResult { .. }
             | Content::RedactedReasoning { .. }
+            | Content::Native { .. }
             | Content::Refusal(_) => delta(Delta::Part(part), events),
         }
     }

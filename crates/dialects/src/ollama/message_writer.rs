@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use super::{insert, note};
 use crate::{
     calls::is_made,
-    chat::{Content, Message, Part, Role, Source, TranslateError, refuse},
+    chat::{Content, Message, Part, Role, Source, TranslateError, refuse, refuse_native},
 };
 
 /// Writes messages one after another.
@@ -103,6 +103,7 @@ impl<'a> MessageWriter<'a> {
                 let call = self.call(id, name, arguments, draft.calls.len());
                 draft.calls.push(call);
             }
+            Content::Native { .. } => return refuse_native(param, "Ollama"),
             Content::ToolResult { .. } => {}
         }
         Ok(())

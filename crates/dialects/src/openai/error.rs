@@ -60,7 +60,7 @@ fn is_error(error: &Json<'_>) -> bool {
 }
 
 /// Reads an `error` object (or text).
-pub(super) fn of_object(status: u16, error: &Json<'_>) -> ErrorBody {
+pub(crate) fn of_object(status: u16, error: &Json<'_>) -> ErrorBody {
     let text = |key: &str| error.str_of(key).filter(|text| !text.is_empty());
     let detail = error.get("detail").map(|detail| {
         detail

@@ -18,3 +18,5 @@ pub use provider::OpenAi as Provider;
 pub(crate) use client::{
     extra_content as tool_extra_content, signature as tool_signature, token_list as write_logprobs,
 };
+pub(crate) use error::of_object as read_error;
+pub(crate) use provider::{effort, tokens as read_tokens, usage as read_usage};

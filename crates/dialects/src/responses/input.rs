@@ -1,7 +1,7 @@
 //! Reading the input: a text or a list of items.
 
 use crate::{
-    chat::{Citation, Content, Message, Part, Role, Source, Vendor},
+    chat::{Citation, Content, Message, Part, Role, Source, Vendor, Wire},
     json::{Fault, Json},
     openai::tool_signature,
 };
@@ -49,16 +49,29 @@ fn item(item: &Json<'_>, messages: &mut Vec<Message>) -> Result<(), Fault> {
             said(messages, reasoning(item)?);
             Ok(())
         }
-        "item_reference" => Err(Fault::member(
-            item,
-            "id",
-            "no such item: only items of stored responses can be referred to",
-        )),
-        kind => Err(Fault::member(
-            item,
-            "type",
-            format!("{kind} is known to OpenAI's API alone"),
-        )),
+        kind => {
+            native(item, kind, messages);
+            Ok(())
+        }
+    }
+}
+
+/// An item that OpenAI's API alone knows: a step of one of its own tools, what a client answers to one, or a reference
+/// to what the API keeps. What the model did is part of its turn.
+fn native(item: &Json<'_>, kind: &str, messages: &mut Vec<Message>) {
+    let part = Part::new(Content::Native {
+        wire: Wire::Responses,
+        item: item.to_value(),
+    });
+    let is_of_client = kind.ends_with("_output") || kind.ends_with("_response");
+    if is_of_client {
+        messages.push(Message {
+            role: Role::Tool,
+            parts: vec![part],
+            name: None,
+        });
+    } else {
+        said(messages, vec![part]);
     }
 }
 
@@ -117,7 +130,7 @@ fn function_call(item: &Json<'_>) -> Result<Part, Fault> {
 }
 
 /// The thoughts as text where they are there, else their summary.
-fn reasoning(item: &Json<'_>) -> Result<Vec<Part>, Fault> {
+pub(super) fn reasoning(item: &Json<'_>) -> Result<Vec<Part>, Fault> {
     let texts = |key: &'static str| -> Result<String, Fault> {
         let mut texts = Vec::new();
         for part in item.list_of(key)? {
@@ -217,7 +230,7 @@ fn source(part: &Json<'_>, key: &'static str) -> Result<Source, Fault> {
 }
 
 /// `{"type": "url_citation", "url", "title", "start_index", "end_index"}`.
-fn citation(annotation: &Json<'_>) -> Option<Citation> {
+pub(super) fn citation(annotation: &Json<'_>) -> Option<Citation> {
     let text = |key: &str| annotation.str_of(key).map(ToOwned::to_owned);
     (annotation.str_of("type") == Some("url_citation")).then(|| Citation {
         url: text("url"),

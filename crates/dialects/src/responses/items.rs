@@ -1,5 +1,7 @@
 //! Output items: what an answer consists of.
 
+use serde_json::Value;
+
 use super::input::REDACTED;
 use crate::{
     chat::{Answer, Citation, Content, Part, Source, TokenLogprob, Vendor},
@@ -29,6 +31,8 @@ pub(super) enum Item {
     },
     /// A picture, base64.
     Picture(String),
+    /// A step of one of OpenAI's own tools, as it is.
+    Native(Value),
 }
 
 impl Item {
@@ -57,6 +61,10 @@ impl Item {
             Self::Message { .. } => "msg",
             Self::Call { .. } => "fc",
             Self::Picture(_) => "ig",
+            Self::Native(item) => match item.get("id").and_then(Value::as_str) {
+                Some(id) => return id.to_owned(),
+                None => "item",
+            },
         };
         let id = response.strip_prefix("resp_").unwrap_or(response);
         format!("{kind}_{id}_{place}")
@@ -117,6 +125,7 @@ fn add(items: &mut Vec<Item>, part: &Part) {
             source: Source::Base64 { data, .. },
             ..
         } => items.push(Item::Picture(data.clone())),
+        Content::Native { item, .. } => items.push(Item::Native(item.clone())),
         content => {
             if !matches!(items.last(), Some(Item::Message { .. })) {
                 items.push(Item::message());
@@ -167,6 +176,12 @@ pub(super) fn words(content: &Content) -> String {
 pub(super) fn write(mut object: Object<'_>, item: &Item, id: &str, status: &str) {
     object.text("id", id);
     match item {
+        Item::Native(item) => {
+            let members = item.as_object().into_iter().flatten();
+            for (name, value) in members.filter(|(name, _)| *name != "id") {
+                object.entry(name, value);
+            }
+        }
         Item::Reasoning { text, token } => {
             object.text("type", "reasoning");
             let mut list = object.list("summary");

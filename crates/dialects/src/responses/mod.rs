@@ -7,6 +7,7 @@
 mod answer;
 mod input;
 mod items;
+mod provider;
 mod request;
 mod state;
 mod stream;
@@ -19,7 +20,8 @@ use crate::{
 };
 
 pub use answer::queued;
-pub use state::{State, final_response, input_items, merge, output_items, state};
+pub use provider::{Provider, SIGNS, is_needed};
+pub use state::{State, final_response, input_items, merge, output_items, own_input, state};
 
 /// Responses, as clients speak them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]

@@ -9,7 +9,7 @@ use crate::{
 };
 
 /// Parameters that have their place in the form, or are the gateway's.
-const KNOWN: [&str; 22] = [
+const KNOWN: [&str; 21] = [
     "model",
     "input",
     "instructions",
@@ -32,8 +32,6 @@ const KNOWN: [&str; 22] = [
     "truncation",
     // Kept by the gateway.
     "store",
-    // Limits calls of OpenAI's own tools, which are refused or passed with their limit.
-    "max_tool_calls",
 ];
 
 /// Parameters without which the answer would not be what was asked for. The first two are gone once the gateway has
@@ -55,7 +53,7 @@ pub(super) fn read(root: &Json<'_>) -> Result<Request, Fault> {
         model: root.text_in("model")?.to_owned(),
         messages,
         tools: tools::read(root.list_of("tools")?)?,
-        tool_choice: root.get("tool_choice").map(tools::choice).transpose()?,
+        tool_choice: None,
         parallel_tool_calls: root.flag_of("parallel_tool_calls")?,
         output: None,
         reasoning: root.get("reasoning").map(reasoning).transpose()?,
@@ -68,6 +66,7 @@ pub(super) fn read(root: &Json<'_>) -> Result<Request, Fault> {
         service_tier: root.text_of("service_tier")?.map(ToOwned::to_owned),
         extra: extra(root)?,
     };
+    choice(root, &mut request)?;
     text(root, &mut request)?;
     include(root, &mut request)?;
     if let Some(truncation) = root
@@ -79,6 +78,21 @@ pub(super) fn read(root: &Json<'_>) -> Result<Request, Fault> {
             .push(parameter("truncation", &Json::Text(truncation.into())));
     }
     Ok(request)
+}
+
+/// `tool_choice`: a choice of one of OpenAI's own tools has no place in the form.
+fn choice(root: &Json<'_>, request: &mut Request) -> Result<(), Fault> {
+    let Some(given) = root.get("tool_choice") else {
+        return Ok(());
+    };
+    request.tool_choice = tools::choice(given)?;
+    if request.tool_choice.is_none() {
+        request.extra.push(Extra {
+            essential: true,
+            ..parameter("tool_choice", given)
+        });
+    }
+    Ok(())
 }
 
 fn parameter(name: &str, value: &Json<'_>) -> Extra {
@@ -185,7 +199,10 @@ fn output(format: &Json<'_>) -> Result<OutputFormat, Fault> {
 fn include(root: &Json<'_>, request: &mut Request) -> Result<(), Fault> {
     for wanted in root.list_of("include")? {
         match wanted.text()? {
-            "reasoning.encrypted_content" => {}
+            // Other dialects give what they have without being asked, so that there is nothing to tell about it.
+            name @ "reasoning.encrypted_content" => request
+                .extra
+                .push(parameter(&format!("include.{name}"), &Json::Null)),
             "message.output_text.logprobs" => {
                 let top = root.count_of("top_logprobs")?.unwrap_or(0);
                 request.logprobs = Some(u32::try_from(top).unwrap_or(u32::MAX));

@@ -104,24 +104,43 @@ pub fn output_items(response: &Value) -> Vec<Value> {
 }
 
 /// The request with stored items before its own input, `earlier` in order, and its references replaced by what they
-/// refer to (among `earlier` or `referred`). It names no previous response and no conversation any more.
+/// refer to (among `earlier` or `referred`). It names no previous response and no conversation any more. Stored items
+/// come as whoever does not keep them takes them: see [`portable`].
 ///
 /// # Errors
 /// When the body has no input, or refers to an item that is not there.
 pub fn merge(body: &[u8], earlier: &[Value], referred: &[Value]) -> Result<Vec<u8>, TranslateError> {
+    let before = earlier.iter().filter_map(portable).collect();
+    join(body, before, &[earlier, referred], portable)
+}
+
+/// The request's own input with its references replaced: what is stored of it.
+///
+/// # Errors
+/// When the body has no input, or refers to an item that is not there.
+pub fn own_input(body: &[u8], known: &[Value]) -> Result<Vec<u8>, TranslateError> {
+    join(body, Vec::new(), &[known], |item| Some(item.clone()))
+}
+
+fn join(
+    body: &[u8],
+    mut items: Vec<Value>,
+    known: &[&[Value]],
+    written: fn(&Value) -> Option<Value>,
+) -> Result<Vec<u8>, TranslateError> {
     let mut body = object(body)?;
-    let mut items = earlier.to_vec();
     for (place, item) in own_items(&body)?.into_iter().enumerate() {
         let Some(id) = reference(&item) else {
             items.push(item);
             continue;
         };
-        let found = earlier
+        let found = known
             .iter()
-            .chain(referred)
+            .copied()
+            .flatten()
             .find(|known| known.get("id").and_then(Value::as_str) == Some(&id));
         match found {
-            Some(item) => items.push(item.clone()),
+            Some(item) => items.extend(written(item)),
             None => return refuse(format!("input[{place}].id"), format!("no such item: {id}")),
         }
     }
@@ -130,6 +149,28 @@ pub fn merge(body: &[u8], earlier: &[Value], referred: &[Value]) -> Result<Vec<u
         body.shift_remove(name);
     }
     Ok(Value::Object(body).to_string().into_bytes())
+}
+
+/// A stored item as it is sent to a provider that may not know it. OpenAI looks up messages and calls that have an id,
+/// and wants the reasoning before them with its id too; without ids they are taken as they are. Reasoning that neither
+/// says nor holds anything is left out, as only who keeps it could read it.
+fn portable(item: &Value) -> Option<Value> {
+    let has = |name: &str| match item.get(name) {
+        Some(Value::Array(parts)) => !parts.is_empty(),
+        Some(Value::String(text)) => !text.is_empty(),
+        _ => false,
+    };
+    let is_plain = match item.get("type").and_then(Value::as_str).unwrap_or("message") {
+        "message" | "function_call" | "function_call_output" => true,
+        "reasoning" if !["summary", "content", "encrypted_content"].into_iter().any(has) => return None,
+        "reasoning" => !has("encrypted_content"),
+        _ => false,
+    };
+    let mut item = item.clone();
+    if let Some(members) = item.as_object_mut().filter(|_| is_plain) {
+        members.shift_remove("id");
+    }
+    Some(item)
 }
 
 /// The response that the end of a stream tells: what [`Encoder::end`](crate::chat::Encoder::end) wrote, or the whole

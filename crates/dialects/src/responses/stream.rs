@@ -174,7 +174,7 @@ impl Events {
                     },
                 );
             }
-            Some(Item::Reasoning { .. } | Item::Picture(_)) | None => {}
+            Some(Item::Reasoning { .. } | Item::Picture(_) | Item::Native(_)) | None => {}
         }
         self.item(out, "response.output_item.done", place, "completed");
     }
@@ -336,6 +336,10 @@ impl Events {
                 self.begin(Item::Picture(data.clone()), out);
                 self.close(out);
             }
+            Content::Native { item, .. } => {
+                self.begin(Item::Native(item.clone()), out);
+                self.close(out);
+            }
             content => self.text(&items::words(content), out),
         }
     }
@@ -412,14 +416,14 @@ impl Encoder for Events {
 fn thoughts(item: &Item) -> &str {
     match item {
         Item::Reasoning { text, .. } => text,
-        Item::Message { .. } | Item::Call { .. } | Item::Picture(_) => "",
+        Item::Message { .. } | Item::Call { .. } | Item::Picture(_) | Item::Native(_) => "",
     }
 }
 
 fn refusal(item: &Item) -> &str {
     match item {
         Item::Message { refusal, .. } => refusal,
-        Item::Reasoning { .. } | Item::Call { .. } | Item::Picture(_) => "",
+        Item::Reasoning { .. } | Item::Call { .. } | Item::Picture(_) | Item::Native(_) => "",
     }
 }
 

@@ -34,44 +34,41 @@ fn tool(tool: &Json<'_>) -> Result<Tool, Fault> {
     }))
 }
 
-/// Reads `tool_choice`.
-pub(super) fn choice(choice: &Json<'_>) -> Result<ToolChoice, Fault> {
+/// Reads `tool_choice`; `None` for a choice of tools that only OpenAI has.
+pub(super) fn choice(choice: &Json<'_>) -> Result<Option<ToolChoice>, Fault> {
     const WORDS: &str = "must be auto, none, required or an object";
     match choice {
         Json::Text(word) => match word.as_ref() {
-            "auto" => Ok(ToolChoice::Auto),
-            "none" => Ok(ToolChoice::None),
-            "required" => Ok(ToolChoice::Required),
+            "auto" => Ok(Some(ToolChoice::Auto)),
+            "none" => Ok(Some(ToolChoice::None)),
+            "required" => Ok(Some(ToolChoice::Required)),
             _ => Err(choice.fault(WORDS)),
         },
-        Json::Object(_) => match choice.str_of("type") {
-            Some("function") => Ok(ToolChoice::Named(choice.text_in("name")?.to_owned())),
-            Some("allowed_tools") => allowed(choice),
-            _ => Err(Fault::member(
-                choice,
-                "type",
-                "must be function or allowed_tools; other tools cannot be chosen through a gateway",
-            )),
+        Json::Object(_) => match choice.text_in("type")? {
+            "function" => Ok(Some(ToolChoice::Named(choice.text_in("name")?.to_owned()))),
+            "allowed_tools" => allowed(choice),
+            _ => Ok(None),
         },
         _ => Err(choice.fault(WORDS)),
     }
 }
 
-fn allowed(choice: &Json<'_>) -> Result<ToolChoice, Fault> {
+fn allowed(choice: &Json<'_>) -> Result<Option<ToolChoice>, Fault> {
     let tools = choice.items_of("tools");
-    let names: Vec<String> = tools
-        .iter()
-        .filter_map(|tool| Some(tool.str_of("name")?.to_owned()))
-        .collect();
-    if names.is_empty() || names.len() < tools.len() {
-        return Err(Fault::member(choice, "tools", "must list functions by name"));
+    if tools.is_empty() {
+        return Err(Fault::member(choice, "tools", "must list tools"));
     }
     let required = match choice.str_of("mode") {
         Some("auto") | None => false,
         Some("required") => true,
         Some(_) => return Err(Fault::member(choice, "mode", "must be auto or required")),
     };
-    Ok(ToolChoice::Allowed { names, required })
+    let functions = tools.iter().map(|tool| {
+        let is_function = matches!(tool.str_of("type"), None | Some("function"));
+        tool.str_of("name").filter(|_| is_function).map(ToOwned::to_owned)
+    });
+    let names: Option<Vec<String>> = functions.collect();
+    Ok(names.map(|names| ToolChoice::Allowed { names, required }))
 }
 
 /// Writes `tools`, `tool_choice` and `parallel_tool_calls`, which the response repeats.
@@ -101,7 +98,7 @@ pub(super) fn write(root: &mut Object<'_>, request: &Request) {
     root.flag("parallel_tool_calls", request.parallel_tool_calls.unwrap_or(true));
 }
 
-fn write_choice(root: &mut Object<'_>, choice: Option<&ToolChoice>) {
+pub(super) fn write_choice(root: &mut Object<'_>, choice: Option<&ToolChoice>) {
     const KEY: &str = "tool_choice";
     match choice {
         None | Some(ToolChoice::Auto) => {

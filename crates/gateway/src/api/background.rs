@@ -15,7 +15,7 @@ use std::{
 
 use axum::{Json, response::IntoResponse, response::Response};
 use http::{HeaderMap, HeaderValue, header, request::Parts};
-use http_body_util::{BodyExt, Limited};
+use http_body_util::{BodyExt, Collected, Limited};
 use serde::Deserialize;
 use serde_json::Value;
 use stead_dialects::{
@@ -39,7 +39,11 @@ use super::{
     stateful::Asked,
     surface::Surface,
 };
-use crate::{Gateway, responses::Turn, scan};
+use crate::{
+    Gateway,
+    responses::{Responses, Turn},
+    scan,
+};
 
 mod live;
 
@@ -362,7 +366,9 @@ impl Work {
                 true
             }
             Outcome::Cancelled => {
-                turn.response["status"] = "cancelled".into();
+                if let Some(members) = turn.response.as_object_mut() {
+                    members.insert("status".to_owned(), "cancelled".into());
+                }
                 false
             }
             Outcome::Stopped => {
@@ -379,8 +385,8 @@ impl Work {
             turn.fail("server_error", "the response was made and could not be kept");
             // Without its conversation it can be kept as a failure; else the next start finds it unfinished.
             let (project, id) = &self.name;
-            let writes = self.gateway.responses.put(project, id, &turn);
-            let writes = writes.map(|put| vec![put, self.gateway.responses.done(project, id)]);
+            let writes = Responses::put(project, id, &turn, None);
+            let writes = writes.map(|put| vec![put, Responses::done(project, id)]);
             if let Ok(writes) = writes {
                 drop(self.gateway.responses.commit(writes).await);
             }
@@ -415,7 +421,7 @@ async fn refused(body: Body) -> Outcome {
         error: Told,
     }
     let body = Limited::new(body, ANSWER_LIMIT).collect().await;
-    let body = body.map(|body| body.to_bytes()).unwrap_or_default();
+    let body = body.map(Collected::to_bytes).unwrap_or_default();
     let told = serde_json::from_slice::<Shape>(&body).map(|shape| shape.error);
     let told = told.unwrap_or_default();
     Outcome::Failed(

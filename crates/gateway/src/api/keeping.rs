@@ -120,29 +120,33 @@ impl Keeper {
         let Ok(mut answer) = serde_json::from_slice::<Value>(&body) else {
             return Response::from_parts(parts, Body::from(body));
         };
-        self.complete(&mut answer);
-        let text = answer.to_string();
+        let told = if self.complete(&mut answer) {
+            answer.to_string().into()
+        } else {
+            // What a provider of the same dialect said passes as it is.
+            body
+        };
         if !self.stored(answer).await {
             let value = HeaderValue::from_static("the response could not be kept");
             parts.headers.append(WARNINGS, value);
         }
-        Response::from_parts(parts, Body::from(text))
+        Response::from_parts(parts, Body::from(told))
     }
 
-    /// Says in a response where it belongs.
-    pub(super) fn complete(&self, response: &mut Value) {
+    /// Says in a response where it belongs; returns whether there was anything to say.
+    pub(super) fn complete(&self, response: &mut Value) -> bool {
         let Some(members) = response.as_object_mut() else {
-            return;
+            return false;
         };
-        if let Some(previous) = &self.place.previous {
-            members.insert("previous_response_id".to_owned(), previous.as_str().into());
-        }
-        if let Some(conversation) = &self.place.conversation {
-            members.insert("conversation".to_owned(), json!({"id": conversation}));
-        }
-        if self.place.background {
+        let place = &self.place;
+        let previous = place.previous.as_deref();
+        members.extend(previous.map(|previous| ("previous_response_id".to_owned(), previous.into())));
+        let conversation = place.conversation.as_ref();
+        members.extend(conversation.map(|id| ("conversation".to_owned(), json!({"id": id}))));
+        if place.background {
             members.insert("background".to_owned(), true.into());
         }
+        previous.is_some() || conversation.is_some() || place.background
     }
 
     /// What is kept of a response.
@@ -168,9 +172,12 @@ impl Keeper {
         let (id, turn) = self.turn(response)?;
         let mut writes = Vec::new();
         if self.place.store {
-            writes.push(self.responses.put(&self.project, &id, &turn)?);
             if self.place.background {
-                writes.push(self.responses.done(&self.project, &id));
+                writes.push(Responses::put(&self.project, &id, &turn, None)?);
+                writes.push(Responses::done(&self.project, &id));
+            } else {
+                // The id may be one that a provider gave, so that no other turn is replaced.
+                writes.push(Responses::put(&self.project, &id, &turn, Some(0))?);
             }
         }
         let status = turn.response.get("status").and_then(Value::as_str);

@@ -16,7 +16,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use stead_dialects::{
     chat::Wire,
-    responses::{merge, state},
+    responses::{merge, own_input, state},
 };
 use stead_kernel::{Body, Error};
 
@@ -116,7 +116,7 @@ async fn prepare(gateway: &Arc<Gateway>, parts: &Parts, body: Body) -> Result<As
         None => body,
     };
     let known = [earlier, referred].concat();
-    let own = merge(&body, &[], &known).map_err(|error| ApiError::from(&error))?;
+    let own = own_input(&body, &known).map_err(|error| ApiError::from(&error))?;
     Ok(Asked {
         body: whole.into(),
         is_longer: true,
@@ -210,7 +210,9 @@ pub(super) async fn one(
         return background::resume(&gateway, &project, &id, reading.starting_after);
     }
     if gateway.background.is_under_way(&project, &id) && turn.is_unfinished() {
-        turn.response["status"] = "in_progress".into();
+        if let Some(members) = turn.response.as_object_mut() {
+            members.insert("status".to_owned(), "in_progress".into());
+        }
     }
     Ok(Json(turn.response).into_response())
 }

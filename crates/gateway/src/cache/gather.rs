@@ -200,7 +200,8 @@ fn deltas(part: &Part, calls: &mut u32) -> Vec<Delta> {
         | Content::Document { .. }
         | Content::Audio { .. }
         | Content::Video { .. }
-        | Content::ToolResult { .. } => vec![Delta::Part(part.clone())],
+        | Content::ToolResult { .. }
+        | Content::Native { .. } => vec![Delta::Part(part.clone())],
     }
 }
 

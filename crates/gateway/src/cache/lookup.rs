@@ -112,7 +112,9 @@ pub(crate) async fn look_up(asked: &Asked<'_>) -> Found {
     let spec = asked.spec;
     let wanted = asked.control.reads || asked.control.keeps;
     let form = is_translated(asked.operation, asked.wire) || !asked.streams;
-    if !wanted || !form || !identity::is_repeatable(asked.body) {
+    // A response has an id under which its conversation goes on, so that no two may share one.
+    let is_shared = asked.wire != Wire::Responses;
+    if !wanted || !form || !is_shared || !identity::is_repeatable(asked.body) {
         return Found::Nothing;
     }
     let now = asked.clock.now();

@@ -155,6 +155,7 @@ fn spec(arguments: &ArgMatches, name: &str, keyed: bool) -> Result<ModelProvider
     let kind = ProviderType::ALL.into_iter().find(|known| known.as_str() == kind);
     let models = many(arguments, "model");
     Ok(ModelProviderSpec {
+        responses: None,
         api_version: arguments.get_one::<String>("api-version").cloned(),
         kind: kind.ok_or_else(|| Error::invalid("there is no such type of provider"))?,
         base_url: arguments.get_one::<String>("url").cloned(),

@@ -130,9 +130,9 @@ impl Book {
             .map(|(name, project)| (name, shared(project).collect()))
             .collect();
         for (project, entries) in &shelves {
-            entries
-                .values()
-                .for_each(|entry| self.changes.put(project, entry));
+            for entry in entries.values() {
+                self.changes.put(project, entry);
+            }
         }
         self.replace(shelves);
         Ok(())
@@ -299,25 +299,22 @@ impl Book {
         let _one = self.change.lock().unwrap_or_else(PoisonError::into_inner);
         let mut projects = HashMap::clone(&self.projects.load());
         let entries = projects.entry(project.to_owned()).or_default();
-        match prompt {
-            Some((prompt, _)) => {
-                let versions = versions.iter().filter_map(parsed::<Version>);
-                let versions = versions
-                    .map(|version| (version.version, Arc::new(version)))
-                    .collect();
-                let newer = entries
-                    .get(name)
-                    .is_none_or(|entry| entry.prompt.latest <= prompt.latest);
-                if newer {
-                    let entry = Arc::new(Entry { prompt, versions });
-                    self.changes.put(project, &entry);
-                    entries.insert(name.to_owned(), entry);
-                }
+        if let Some((prompt, _)) = prompt {
+            let versions = versions.iter().filter_map(parsed::<Version>);
+            let versions = versions
+                .map(|version| (version.version, Arc::new(version)))
+                .collect();
+            let newer = entries
+                .get(name)
+                .is_none_or(|entry| entry.prompt.latest <= prompt.latest);
+            if newer {
+                let entry = Arc::new(Entry { prompt, versions });
+                self.changes.put(project, &entry);
+                entries.insert(name.to_owned(), entry);
             }
-            None => {
-                entries.remove(name);
-                self.changes.remove(project, name);
-            }
+        } else {
+            entries.remove(name);
+            self.changes.remove(project, name);
         }
         self.projects.store(Arc::new(projects));
         Ok(())

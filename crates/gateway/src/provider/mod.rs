@@ -70,6 +70,11 @@ pub(crate) struct ModelProviderSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 40))]
     pub api_version: Option<String>,
+    /// Whether it offers OpenAI's responses API besides chat completions (at `responses`). Requests of
+    /// `/v1/responses` go there as they are, and so does whatever chat completions cannot say. Without it, `openai` and
+    /// `azure-openai` (without `apiVersion`) do, others do not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub responses: Option<bool>,
     /// Its models, by its own names. Without this list they are asked for in the background.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 2000))]

@@ -23,6 +23,8 @@ pub(crate) struct Endpoints {
     base: String,
     kind: ProviderType,
     api_version: Option<String>,
+    /// Whether the responses API is there.
+    responses: bool,
 }
 
 impl Endpoints {
@@ -53,6 +55,9 @@ impl Endpoints {
             base,
             kind: spec.kind,
             api_version: spec.api_version.clone(),
+            responses: spec
+                .responses
+                .unwrap_or(facts.responses && spec.api_version.is_none()),
         }))
     }
 
@@ -89,11 +94,14 @@ impl Endpoints {
     /// most first.
     pub(crate) fn chats(&self) -> Vec<(Wire, String)> {
         let facts = self.kind.facts();
-        let best = (facts.wire, self.base.clone());
-        match self.kind {
-            ProviderType::Ollama => vec![best, (Wire::Ollama, format!("{}/api", self.origin()))],
-            _ => vec![best],
+        let mut chats = vec![(facts.wire, self.base.clone())];
+        if self.kind == ProviderType::Ollama {
+            chats.push((Wire::Ollama, format!("{}/api", self.origin())));
         }
+        if self.responses {
+            chats.push((Wire::Responses, self.base.clone()));
+        }
+        chats
     }
 
     /// The address without `/v1`.
@@ -181,6 +189,18 @@ fn check_models(new: &ModelProviderSpec) -> Result<()> {
         return Err(Error::invalid(
             "spec.apiVersion: only providers of type azure-openai have one",
         ));
+    }
+    if new.responses == Some(true) {
+        if new.kind == ProviderType::Embedded || new.kind.facts().wire != Wire::OpenAi {
+            return Err(Error::invalid(
+                "spec.responses: only providers that speak OpenAI's API can offer responses",
+            ));
+        }
+        if new.api_version.is_some() {
+            return Err(Error::invalid(
+                "spec.responses: Azure offers responses at its newer addresses, those without spec.apiVersion",
+            ));
+        }
     }
     if new.kind == ProviderType::Embedded && new.models.is_some() {
         return Err(Error::invalid(

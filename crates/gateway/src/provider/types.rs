@@ -112,6 +112,8 @@ pub(crate) struct Facts {
     pub(crate) path: &'static str,
     pub(crate) scheme: Scheme,
     pub(crate) listing: Listing,
+    /// Whether it offers `OpenAI`'s responses API besides, unless the spec says otherwise.
+    pub(crate) responses: bool,
     /// What an address looks like, for types that have none of their own.
     pub(crate) example: &'static str,
 }
@@ -123,6 +125,7 @@ const OPENAI: Facts = Facts {
     path: "/v1",
     scheme: Scheme::Bearer,
     listing: Listing::OpenAi,
+    responses: true,
     example: "http://10.0.0.5:8000/v1",
 };
 
@@ -157,6 +160,7 @@ const VERTEX: Facts = Facts {
     path: "",
     scheme: Scheme::Google,
     listing: Listing::None,
+    responses: false,
     example: "https://REGION-aiplatform.googleapis.com/v1/projects/PROJECT/locations/REGION",
 };
 
@@ -167,6 +171,7 @@ const BEDROCK: Facts = Facts {
     path: "",
     scheme: Scheme::Amazon,
     listing: Listing::None,
+    responses: false,
     example: "https://bedrock-runtime.us-east-1.amazonaws.com",
 };
 
@@ -203,6 +208,7 @@ const fn at(name: &'static str, base: &'static str) -> Facts {
     Facts {
         name,
         base: Some(base),
+        responses: false,
         ..OPENAI
     }
 }
@@ -213,6 +219,7 @@ const fn anywhere(name: &'static str, listing: Listing) -> Facts {
         name,
         base: None,
         listing,
+        responses: false,
         ..OPENAI
     }
 }

@@ -266,8 +266,11 @@ fn for_provider(end: &End) -> Option<CloseFrame> {
         End::Closed(_, frame) => frame.clone(),
         End::Lost(Side::Provider, _) => None,
         End::TooLarge(Side::Provider) => Some(pass::frame(CloseCode::Size, "the message is too large")),
-        End::Lost(Side::Client, _) | End::TooLarge(Side::Client) => Some(going_away()),
-        End::Idle | End::Expired | End::Stopped => Some(going_away()),
+        End::Lost(Side::Client, _)
+        | End::TooLarge(Side::Client)
+        | End::Idle
+        | End::Expired
+        | End::Stopped => Some(going_away()),
     }
 }
 

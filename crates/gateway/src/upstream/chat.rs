@@ -1,12 +1,16 @@
 //! A try at a provider's chat over HTTP: forwarded where it speaks the client's dialect, translated where not.
 
-use std::{borrow::Cow, sync::Arc};
+use std::{
+    borrow::Cow,
+    sync::{Arc, LazyLock},
+};
 
 use ::http::{HeaderName, HeaderValue, Response, StatusCode, Uri};
 use bytes::Bytes;
+use memchr::memmem::Finder;
 use stead_dialects::{
     chat::{Choice, ProviderDialect, Sent, Target as Wanted, View, Wire, holds_foreign_tokens},
-    gemini, ollama,
+    gemini, ollama, responses,
 };
 use stead_kernel::{Body, ports::TokenUsage};
 use tokio::time::Instant;
@@ -21,6 +25,7 @@ use crate::{
     dispatch::{Call, Failure},
     ledger::Ledger,
     operation::Operation,
+    scan::Scanned,
     snapshot::{HttpApi, Provider, Spoken, Target},
     stream::{ForwardedStream, ProviderEvents, Source, TranslatedStream, is_filter},
     tally::{Tally, from_wire},
@@ -45,9 +50,7 @@ pub(super) async fn ask(
 ) -> Result<Answer, Failure> {
     let provider = &target.provider;
     let client = call.request.wire;
-    let spoken = api
-        .chat_for(client)
-        .ok_or_else(|| Failure::unsupported(provider, call.operation.describe()))?;
+    let spoken = best(call, api).ok_or_else(|| Failure::unsupported(provider, call.operation.describe()))?;
     let forwards = spoken.wire == client
         && call.request.is_original()
         && call.surface.form != Form::Array
@@ -69,7 +72,11 @@ pub(super) async fn ask(
     } else {
         let sent = translated(call, target, dialect)?;
         ledger.warn(sent.notes);
-        let address = address(spoken, provider, &sent.path)?;
+        let address = match spoken.wire {
+            // Azure may have an address for each of its models.
+            Wire::OpenAi => http::address(call, target, api)?,
+            _ => address(spoken, provider, &sent.path)?,
+        };
         let mut outgoing = Outgoing::plain(api, address, sent.body.into());
         outgoing.headers.extend(headers(&sent.headers));
         outgoing
@@ -84,6 +91,31 @@ pub(super) async fn ask(
         return prime::prime(call, target, source, since, ledger).await;
     }
     whole(call, provider, response, &plan, ledger).await
+}
+
+/// The dialect in which a request is best sent on: the client's own where the provider speaks it, but OpenAI's responses
+/// for what its chat completions cannot say.
+fn best<'a>(call: &Call<'_>, api: &'a HttpApi) -> Option<&'a Spoken> {
+    let usual = api.chat_for(call.request.wire)?;
+    if usual.wire != Wire::OpenAi {
+        return Some(usual);
+    }
+    let mut others = api.chats.iter();
+    let richer = others.find(|spoken| spoken.wire == Wire::Responses);
+    Some(richer.filter(|_| needs_responses(call.request)).unwrap_or(usual))
+}
+
+/// Whether chat completions cannot say what is asked. A request in that dialect is read only when a word in it suggests
+/// so.
+fn needs_responses(request: &Scanned) -> bool {
+    static SIGNS: LazyLock<Vec<Finder<'static>>> =
+        LazyLock::new(|| responses::SIGNS.into_iter().map(Finder::new).collect());
+    let may_need =
+        request.wire != Wire::OpenAi || SIGNS.iter().any(|sign| sign.find(&request.body).is_some());
+    may_need
+        && request
+            .request()
+            .is_ok_and(|request| responses::is_needed(request))
 }
 
 /// Where a request goes that is in the provider's own dialect.
@@ -140,9 +172,13 @@ fn translated(
     dialect: &'static dyn ProviderDialect,
 ) -> Result<Sent, Failure> {
     let request = call.request.request().map_err(Failure::inexpressible)?;
-    dialect
-        .request(request, wanted(target))
-        .map_err(|error| Failure::inexpressible(&error))
+    let mut notes = Vec::new();
+    let request = request.without_foreign_steps(dialect.wire(), &mut notes);
+    let mut sent = dialect
+        .request(&request, wanted(target))
+        .map_err(|error| Failure::inexpressible(&error))?;
+    sent.notes.extend(notes);
+    Ok(sent)
 }
 
 fn address(spoken: &Spoken, provider: &Provider, path: &str) -> Result<Uri, Failure> {

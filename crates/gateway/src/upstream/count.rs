@@ -128,6 +128,7 @@ fn part(part: &Part) -> usize {
         Content::ToolCall { name, arguments, .. } => name.len() + arguments.len(),
         Content::ToolResult { content, .. } => return content.iter().map(self::part).sum(),
         Content::RedactedReasoning { data } => data.len(),
+        Content::Native { item, .. } => item.to_string().len(),
         Content::Image { .. } | Content::Document { .. } | Content::Audio { .. } | Content::Video { .. } => {
             return MEDIA_TOKENS;
         }

@@ -19,6 +19,7 @@ mod faults;
 mod forward;
 mod guardrails;
 mod hedging;
+mod native;
 mod operations;
 mod prompts;
 mod providers;

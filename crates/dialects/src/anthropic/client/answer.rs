@@ -19,7 +19,9 @@ pub(super) fn write(answer: &Answer, view: &View, out: &mut Vec<u8>) {
         .text("model", &view.model);
     let mut list = root.list("content");
     for part in choice.into_iter().flat_map(|choice| &choice.parts) {
-        block(&mut list, part);
+        if !matches!(part.content, Content::Native { .. }) {
+            block(&mut list, part);
+        }
     }
     drop(list);
     stop(&mut root, choice);

@@ -168,6 +168,7 @@ impl Events {
     fn part(&mut self, part: &Part, out: &mut Vec<u8>) {
         match &part.content {
             Content::Text { text, .. } => self.text(text, out),
+            Content::Native { .. } => {}
             content => self.text(&answer::media(content), out),
         }
     }

@@ -4,7 +4,7 @@ use serde_json::value::RawValue;
 
 use super::VENDOR;
 use crate::{
-    chat::{Cache, Content, Part, Source, TranslateError, Vendor, refuse},
+    chat::{Cache, Content, Part, Source, TranslateError, Vendor, refuse, refuse_native},
     json::{List, Object},
 };
 
@@ -98,6 +98,7 @@ pub(super) fn write(list: &mut List<'_>, part: &Part, place: Place) -> Result<()
                 .text("type", "redacted_thinking")
                 .text("data", Vendor::Anthropic.show(data));
         }
+        Content::Native { .. } => return refuse_native(place.content(""), VENDOR),
     }
     // Thinking cannot be marked.
     if !matches!(

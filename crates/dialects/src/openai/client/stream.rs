@@ -189,6 +189,7 @@ impl Chunks {
             | Content::ToolResult { .. }
             | Content::Reasoning { .. }
             | Content::RedactedReasoning { .. }
+            | Content::Native { .. }
             | Content::Refusal(_) => {}
         }
     }

@@ -135,7 +135,12 @@ pub(super) fn stop(reason: &str, choice: &Json<'_>) -> Stop {
 
 /// Reads `logprobs`: `{"content": [{"token", "logprob", "bytes", "top_logprobs"}]}`.
 pub(super) fn logprobs(logprobs: &Json<'_>) -> Vec<TokenLogprob> {
-    logprobs.items_of("content").iter().map(token).collect()
+    tokens(logprobs.items_of("content"))
+}
+
+/// Reads a list of tokens with their log probabilities.
+pub(crate) fn tokens(list: &[Json<'_>]) -> Vec<TokenLogprob> {
+    list.iter().map(token).collect()
 }
 
 fn token(token: &Json<'_>) -> TokenLogprob {
@@ -158,6 +163,6 @@ fn token(token: &Json<'_>) -> TokenLogprob {
 }
 
 /// Reads a `usage` object; `None` when it counts nothing.
-pub(super) fn usage(usage: &Json<'_>) -> Option<Usage> {
+pub(crate) fn usage(usage: &Json<'_>) -> Option<Usage> {
     Usage::from_openai(&usage.to_value())
 }

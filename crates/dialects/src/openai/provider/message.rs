@@ -1,7 +1,7 @@
 //! Writing messages.
 
 use crate::{
-    chat::{Content, Message, Part, Role, Source, TranslateError, refuse},
+    chat::{Content, Message, Part, Role, Source, TranslateError, refuse, refuse_native},
     flavors::{Feature, Flavor, Thoughts},
     json::{List, Object},
     openai::reasoning,
@@ -188,6 +188,9 @@ impl<'w> Writer<'w> {
                 Content::Refusal(text) => refusal.push_str(text),
                 Content::ToolCall { .. } => calls.push(&part.content),
                 Content::Reasoning { .. } | Content::RedactedReasoning { .. } => {}
+                Content::Native { .. } => {
+                    return refuse_native(format!("{param}.content[{index}]"), self.flavor.vendor);
+                }
                 _ => {
                     return refuse(
                         format!("{param}.content[{index}]"),
@@ -336,7 +339,8 @@ fn part(list: &mut List<'_>, part: &Part, flavor: &Flavor, param: &str) -> Resul
         Content::ToolCall { .. }
         | Content::ToolResult { .. }
         | Content::Reasoning { .. }
-        | Content::RedactedReasoning { .. } => {
+        | Content::RedactedReasoning { .. }
+        | Content::Native { .. } => {
             return refuse(param, "must not stand in a message of this role");
         }
     }

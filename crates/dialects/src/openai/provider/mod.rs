@@ -6,6 +6,9 @@ mod request;
 mod stream;
 mod tools;
 
+pub(crate) use answer::{tokens, usage};
+pub(crate) use request::effort;
+
 use crate::{
     chat::{Answer, Decoder, ErrorBody, ProviderDialect, Request, Sent, Target, TranslateError, Wire},
     json::read,

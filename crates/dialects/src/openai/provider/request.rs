@@ -132,7 +132,7 @@ fn format(mut object: Object<'_>, output: &OutputFormat) {
 }
 
 /// Budgets become the word whose budget is nearest, as others translate them.
-fn effort(reasoning: &Reasoning, notes: &mut Vec<String>) -> Option<Effort> {
+pub(crate) fn effort(reasoning: &Reasoning, notes: &mut Vec<String>) -> Option<Effort> {
     let effort = match (reasoning.effort, reasoning.budget_tokens) {
         (Some(Effort::Max), _) => {
             notes.push("reasoning effort max became xhigh, the highest of OpenAI's API".to_owned());
