@@ -7,6 +7,7 @@
 //! that its family is not known to take.
 
 mod answer;
+pub mod embeddings;
 mod error;
 pub mod event_stream;
 mod media;

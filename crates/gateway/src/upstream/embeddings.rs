@@ -1,8 +1,10 @@
 //! A try at a provider's embeddings: forwarded between ends of `OpenAI`'s dialect, translated otherwise.
 
-use ::http::Uri;
+use ::http::{StatusCode, Uri};
 use bytes::Bytes;
+use futures::{StreamExt, TryStreamExt, stream};
 use stead_dialects::{
+    bedrock::embeddings as bedrock,
     chat::{Sent, Target as Wanted, TranslateError, Wire},
     cohere::embeddings as cohere,
     embeddings::{Answer as Vectors, Encoding, Request},
@@ -21,6 +23,9 @@ use crate::{
     snapshot::{HttpApi, Target},
     tally::{Tally, from_wire},
 };
+
+/// How many calls of one request are under way at once, where a provider takes one text a call.
+const AT_ONCE: usize = 8;
 
 /// Asks the provider, translating where the two ends differ.
 pub(super) async fn ask(
@@ -41,47 +46,65 @@ pub(super) async fn ask(
         default_max_tokens: 0,
         flavor: provider.kind.as_str(),
     };
-    let sent = match wire {
-        Wire::OpenAi | Wire::Mistral => Sent {
-            path: "embeddings".into(),
-            body: request.to_openai(&target.model).to_string().into_bytes(),
-            headers: Vec::new(),
-            notes: Vec::new(),
-        },
-        Wire::Gemini => gemini::provider_request(&request, wanted),
-        Wire::Cohere => {
-            let sent = cohere::request(&request, wanted);
-            sent.map_err(|error| Failure::inexpressible(&error))?
-        }
-        _ => return Err(Failure::unsupported(provider, call.operation.describe())),
+    let sent = written(wire, &request, wanted).map_err(|error| Failure::inexpressible(&error))?;
+    let Some(sent) = sent else {
+        return Err(Failure::unsupported(provider, call.operation.describe()));
     };
-    notes.extend(sent.notes);
+    notes.extend(sent.iter().flat_map(|sent| sent.notes.iter().cloned()));
     ledger.warn(notes);
-    let uri = Uri::try_from(format!("{}/{}", api.base, sent.path))
-        .map_err(|_| Failure::unusable(provider, "its address is none for this model"))?;
-    let response = send(call, target, Outgoing::plain(api, uri, sent.body.into())).await?;
-    if !response.status().is_success() {
-        return Err(refusal(call, provider, response).await);
-    }
-    let status = response.status();
-    let body = collect(call, provider, response.into_body(), ANSWER_LIMIT).await?;
-    let vectors = match wire {
-        Wire::Gemini => gemini::provider_answer(&body),
-        Wire::Cohere => cohere::answer(&body),
-        _ => Vectors::from_openai(&body),
-    };
-    let vectors = vectors.map_err(|error| Failure::garbage(provider, &error.message))?;
+    let answers = stream::iter(sent)
+        .map(|sent| one(call, target, api, sent))
+        .buffered(AT_ONCE)
+        .try_collect::<Vec<_>>();
+    let vectors = bedrock::joined(answers.await?);
     let mut tally = Tally::new(ledger.keeps_output());
     tally.usage = vectors.usage.map(from_wire);
     tally.finished = true;
     let body = Bytes::from(write(call, &vectors, request.encoding));
     tally.whole(&body);
     Ok(Answer::Whole {
-        status,
+        status: StatusCode::OK,
         sort: JSON,
         body,
         tally,
     })
+}
+
+/// The calls that a request needs, one for most providers; `None` for those without embeddings.
+fn written(wire: Wire, request: &Request, wanted: Wanted<'_>) -> Result<Option<Vec<Sent>>, TranslateError> {
+    Ok(Some(match wire {
+        Wire::OpenAi | Wire::Mistral => vec![Sent {
+            path: "embeddings".into(),
+            body: request.to_openai(wanted.model).to_string().into_bytes(),
+            headers: Vec::new(),
+            notes: Vec::new(),
+        }],
+        Wire::Gemini => vec![gemini::provider_request(request, wanted)],
+        Wire::Cohere => vec![cohere::request(request, wanted)?],
+        Wire::Bedrock => bedrock::requests(request, wanted)?,
+        Wire::Responses | Wire::Anthropic | Wire::Ollama | Wire::OllamaGenerate => return Ok(None),
+    }))
+}
+
+/// Makes one call.
+async fn one(call: &Call<'_>, target: &Target, api: &HttpApi, sent: Sent) -> Result<Vectors, Failure> {
+    let provider = &target.provider;
+    let uri = Uri::try_from(format!("{}/{}", api.base, sent.path))
+        .map_err(|_| Failure::unusable(provider, "its address is none for this model"))?;
+    let response = send(call, target, Outgoing::plain(api, uri, sent.body.into())).await?;
+    if !response.status().is_success() {
+        return Err(refusal(call, provider, response).await);
+    }
+    let counted = response.headers().get(bedrock::INPUT_TOKENS);
+    let counted = counted.and_then(|count| count.to_str().ok()?.parse().ok());
+    let body = collect(call, provider, response.into_body(), ANSWER_LIMIT).await?;
+    let vectors = match provider.wire() {
+        Wire::Gemini => gemini::provider_answer(&body),
+        Wire::Cohere => cohere::answer(&body),
+        Wire::Bedrock => bedrock::answer(&body, counted),
+        _ => Vectors::from_openai(&body),
+    };
+    vectors.map_err(|error| Failure::garbage(provider, &error.message))
 }
 
 /// The client's request.

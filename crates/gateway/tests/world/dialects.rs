@@ -381,6 +381,46 @@ async fn bedrock_requests_are_signed_and_the_secret_half_is_never_sent() {
     assert!(!format!("{:?}", asked.headers).contains("hush"));
 }
 
+#[tokio::test]
+async fn embeddings_at_bedrock_take_a_call_for_each_text_and_are_counted_together() {
+    let answer = |number: f32, tokens: u64| {
+        let body = json!({"embedding": [number], "inputTextTokenCount": tokens});
+        Act::Say(200, &[], body.to_string())
+    };
+    // The order in which calls come is not the order of the texts.
+    let provider = Provider::script([answer(0.5, 3), answer(0.5, 4)]);
+    let stage = Stage::start(World::new()).await;
+    stage.world.ports.web.host("p.test", provider.router());
+    let keys = [
+        ("access-key-id", "AKIAX"),
+        ("secret-access-key", "hush"),
+        ("region", "eu-west-1"),
+    ];
+    stage.secret_data("s", &keys).await;
+    let model = "amazon.titan-embed-text-v2:0";
+    let spec = json!({"type": "bedrock", "baseUrl": "https://p.test", "models": ["m", model, "anthropic.claude"],
+        "credential": {"secretRef": {"name": "s"}}});
+    stage.provider("p", spec).await;
+    let body = json!({"model": format!("p/{model}"), "input": ["a", "b"], "dimensions": 256});
+    let reply = stage.post("/v1/embeddings", &body.to_string()).await;
+    assert_eq!(reply.status, StatusCode::OK, "{}", reply.text());
+    let answer = reply.json();
+    assert_eq!(
+        answer["data"][1],
+        json!({"object": "embedding", "index": 1, "embedding": [0.5]})
+    );
+    assert_eq!(answer["usage"], json!({"prompt_tokens": 7, "total_tokens": 7}));
+    for asked in provider.asked() {
+        assert!(asked.path.ends_with("/invoke"), "{}", asked.path);
+        assert_eq!(asked.json()["dimensions"], 256);
+        assert!(asked.headers.contains_key("authorization"));
+    }
+    assert_eq!((provider.asked().len(), stage.row().await.usage.input), (2, 7));
+    let body = json!({"model": "p/anthropic.claude", "input": "a"});
+    let reply = stage.post("/v1/embeddings", &body.to_string()).await;
+    assert_eq!(reply.error().0, 400, "{}", reply.text());
+}
+
 /// Tools of `OpenAI`'s form reached Anthropic untranslated, so that every request with tools failed there.
 #[tokio::test]
 async fn bifrost_3511_tools_of_openais_clients_reach_anthropic_in_its_own_form() {
