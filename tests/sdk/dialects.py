@@ -7,6 +7,7 @@ the two pieces "Par" and "is", and calls `weather` with {"city": "Paris"} when t
 import json
 import os
 import sys
+import time
 
 import anthropic
 import ollama
@@ -95,6 +96,7 @@ def anthropic_messages():
     after = client.messages.create(model=MODEL, max_tokens=50, messages=history, tools=tools)
     counted = client.messages.count_tokens(model=MODEL, messages=messages)
     assert counted.input_tokens > 0
+    anthropic_batch(client, messages)
     return {
         "whole": whole.content[0].text,
         "usage": [whole.usage.input_tokens, whole.usage.output_tokens],
@@ -103,6 +105,28 @@ def anthropic_messages():
         "streamedTool": streamed_call.input,
         "afterTool": after.content[0].text,
     }
+
+
+def anthropic_batch(client, messages):
+    """A batch of messages from its making to its removal."""
+    batches = client.messages.batches
+
+    def request(name, model):
+        return {"custom_id": name, "params": {"model": model, "max_tokens": 50, "messages": messages}}
+
+    batch = batches.create(requests=[request("good", MODEL), request("bad", "p/nothing")])
+    assert (batch.processing_status, batch.request_counts.processing) == ("in_progress", 2), batch
+    deadline = time.monotonic() + 60
+    while batch.processing_status != "ended":
+        assert time.monotonic() < deadline, batch
+        time.sleep(0.1)
+        batch = batches.retrieve(batch.id)
+    assert (batch.request_counts.succeeded, batch.request_counts.errored) == (1, 1), batch
+    results = {each.custom_id: each.result for each in batches.results(batch.id)}
+    assert results["good"].message.content[0].text == "Paris", results
+    assert results["bad"].error.error.type == "not_found_error", results
+    assert batch.id in [each.id for each in batches.list(limit=1)]
+    assert batches.delete(batch.id).type == "message_batch_deleted"
 
 
 def google():

@@ -1,9 +1,10 @@
-//! Files, and batches of requests to models that run by themselves: `/v1/files` and `/v1/batches`.
+//! Files, and batches of requests to models that run by themselves: `/v1/files`, `/v1/batches` and
+//! `/v1/messages/batches`.
 //!
 //! *Invariant:* a file that was answered with 200 is on the disk, and nobody else's removal takes it away.
 //!
-//! *Invariant:* a line of a batch whose answer was stored is not asked again, whatever is killed when; a batch asks as
-//! the one who made it.
+//! *Invariant:* a line of a batch whose answer was stored is not asked again, whatever is killed when; nor is one that was
+//! billed, as its answer is stored before. A batch asks as the one who made it.
 
 mod batches;
 mod caller;
@@ -38,7 +39,9 @@ pub fn module() -> Module {
                 let files = files::Files::open(&context).await?;
                 let runner = batches::Runner::start(&context, files.clone()).await?;
                 Ok(Running {
-                    routes: files::routes(files).merge(batches::routes(runner)),
+                    routes: files::routes(files)
+                        .merge(batches::message_routes(runner.clone()))
+                        .merge(batches::routes(runner)),
                     ..Running::default()
                 })
             })

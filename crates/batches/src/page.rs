@@ -41,12 +41,13 @@ impl Options {
 }
 
 /// The records after the one that `after` names, and whether more follow. The store's own places are not those of the
-/// API, so everything up to `after` is passed over.
+/// API, so everything up to `after` is passed over, as is what `counts` does not count.
 pub(crate) async fn read(
     records: &dyn Records,
     mut query: RecordQuery,
     after: Option<&str>,
     limit: usize,
+    counts: impl Fn(&Record) -> bool,
 ) -> Result<(Vec<Record>, bool)> {
     let mut found = Vec::new();
     let mut is_before = after.is_some();
@@ -54,6 +55,9 @@ pub(crate) async fn read(
     loop {
         let page = records.list(query.clone()).await?;
         for record in page.items {
+            if !counts(&record) {
+                continue;
+            }
             if is_before {
                 is_before = after != Some(record.key.id.as_str());
             } else if found.len() == limit {

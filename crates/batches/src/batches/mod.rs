@@ -1,6 +1,11 @@
 //! Batches: what they are, where they are kept, their routes, and the work itself
-//! (<https://platform.openai.com/docs/api-reference/batch>).
+//! (<https://platform.openai.com/docs/api-reference/batch>; `messages` has Anthropic's).
 
+mod form;
+mod keeping;
+mod lines;
+mod messages;
+mod outputs;
 mod plan;
 mod routes;
 mod runner;
@@ -14,6 +19,8 @@ use serde_json::{Map, Value, json};
 use stead_kernel::steps::StepStatus;
 
 use crate::caller::Creator;
+use form::{Form, Missing};
+pub(crate) use messages::routes as message_routes;
 pub(crate) use routes::routes;
 pub(crate) use runner::Runner;
 pub(crate) use store::reads;
@@ -97,6 +104,9 @@ struct Times {
 struct Batch {
     /// Whether there is something left to do.
     active: bool,
+    /// In whose API it was made.
+    #[serde(default)]
+    form: Form,
     endpoint: String,
     input_file_id: String,
     completion_window: String,
@@ -106,6 +116,12 @@ struct Batch {
     error_file_id: Option<String>,
     times: Times,
     counts: Counts,
+    /// How many of the failed requests were not made at all.
+    #[serde(default)]
+    missing: u64,
+    /// The `anthropic-beta` header that its requests get.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    beta: Option<String>,
     metadata: Option<Map<String, Value>>,
     creator: Creator,
     steps: Vec<StepStatus>,

@@ -198,7 +198,7 @@ pub(super) fn expired(id: &str, custom_id: &str) -> Value {
 
 /// The id of a line's result.
 pub(super) fn result_id(batch: &str, number: u64) -> String {
-    let suffix = batch.strip_prefix("batch_").unwrap_or(batch);
+    let (_, suffix) = batch.split_once('_').unwrap_or(("", batch));
     format!("batch_req_{suffix}_{number}")
 }
 

@@ -8,7 +8,11 @@ use axum::{
 use serde_json::Value;
 use stead_kernel::{Error, http::read_body};
 
-use super::{plan, runner::Runner, store::Place};
+use super::{
+    Form, plan,
+    runner::Runner,
+    store::{Order, Place},
+};
 use crate::{
     caller::Caller,
     error::{ApiError, wrong_method},
@@ -45,7 +49,11 @@ async fn create(State(runner): State<Runner>, request: Request) -> Answer {
 async fn list(State(runner): State<Runner>, query: Parameters, request: Request) -> Answer {
     let caller = Caller::of(&request.into_parts().0)?;
     let Query(options) = query.map_err(|error| Error::invalid(error.body_text()))?;
-    let (found, more) = runner.store.list(&caller.project, &options).await?;
+    let (after, limit) = (options.after.as_deref(), options.limit(20, 100)?);
+    let listed = runner
+        .store
+        .list(&caller.project, Form::OpenAi, after, Order::NewestFirst, limit);
+    let (found, more) = listed.await?;
     let objects: Vec<Value> = found.iter().map(|(id, batch)| batch.document(id)).collect();
     Ok(Json(page::document(&objects, more)))
 }
@@ -66,5 +74,9 @@ async fn cancel(State(runner): State<Runner>, Path(id): Path<String>, request: R
 
 fn place(request: Request, id: String) -> Result<Place, ApiError> {
     let project = Caller::of(&request.into_parts().0)?.project;
-    Ok(Place { project, id })
+    let place = Place { project, id };
+    match place.check(Form::OpenAi) {
+        Ok(()) => Ok(place),
+        Err(error) => Err(ApiError::param(error, "id")),
+    }
 }

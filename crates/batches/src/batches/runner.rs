@@ -6,9 +6,10 @@ use std::{
     time::Duration,
 };
 
+use serde_json::{Map, Value};
 use stead_kernel::{
     Clock, Context, Error, Reason, Result, Role, Tasks,
-    ports::Models,
+    ports::{Models, RecordWrite},
     steps::{self, Report, Step, StepStatus},
 };
 use tokio::sync::Semaphore;
@@ -16,10 +17,11 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use super::{
-    Batch, Counts, Status, Times,
+    Batch, Counts, Form, Status, Times,
+    outputs::Results,
     plan::{self, Wanted},
     store::{Place, Store},
-    work::{Requests, Results, Validate, Work},
+    work::{Requests, Validate, Work},
 };
 use crate::{
     caller::{Caller, Creator},
@@ -32,6 +34,20 @@ const AT_ONCE: usize = 16;
 const MOST: usize = 100;
 /// How long to wait before work goes on that a passing fault ended.
 const PAUSE: Duration = Duration::from_secs(30);
+
+/// A batch that is to be made.
+pub(super) struct New {
+    pub(super) form: Form,
+    pub(super) endpoint: String,
+    pub(super) input_file_id: String,
+    pub(super) completion_window: String,
+    /// How many requests it has, where that is known.
+    pub(super) total: u64,
+    pub(super) beta: Option<String>,
+    pub(super) metadata: Option<Map<String, Value>>,
+    /// Changes that are made with it.
+    pub(super) writes: Vec<RecordWrite>,
+}
 
 /// Starts batches and looks after them.
 #[derive(Clone)]
@@ -68,36 +84,64 @@ impl Runner {
         Ok(runner)
     }
 
-    /// Makes a batch and starts it.
+    /// Makes a batch of OpenAI's and starts it.
     ///
     /// # Errors
-    /// `Invalid` when its file is no input of a batch, `NotFound` when there is none, `Exhausted` when too many
-    /// batches are not over, `Unsupported` in a process without the gateway role.
+    /// `Invalid` when its file is no input of a batch, `NotFound` when there is none, and those of
+    /// [`begin`](Self::begin).
     pub(super) async fn create(&self, caller: &Caller, wanted: Wanted) -> Result<(String, Batch)> {
-        if !self.has_gateway {
-            return Err(Error::unsupported(
-                "this process does not have the gateway role, and runs no batches",
-            ));
-        }
         let input = self.files.get(&caller.project, &wanted.input_file_id).await?;
         if input.purpose != "batch" {
             return Err(Error::invalid(
                 "the file was not uploaded for the purpose `batch`",
             ));
         }
-        if self.store.active(Some(&caller.project)).await?.len() >= MOST {
+        let new = New {
+            form: Form::OpenAi,
+            endpoint: wanted.endpoint,
+            input_file_id: wanted.input_file_id,
+            completion_window: wanted.completion_window,
+            total: 0,
+            beta: None,
+            metadata: wanted.metadata,
+            writes: Vec::new(),
+        };
+        self.begin(caller, new).await
+    }
+
+    /// Whether another batch of a project can be made.
+    ///
+    /// # Errors
+    /// `Exhausted` when too many are not over, `Unsupported` in a process without the gateway role.
+    pub(super) async fn check(&self, project: &str) -> Result<()> {
+        if !self.has_gateway {
+            return Err(Error::unsupported(
+                "this process does not have the gateway role, and runs no batches",
+            ));
+        }
+        if self.store.active(Some(project)).await?.len() >= MOST {
             return Err(
                 Error::exhausted(format!("{MOST} batches of this project are not over yet"))
                     .hint("wait for one, or cancel one"),
             );
         }
-        let window = plan::window(&wanted.completion_window)?;
+        Ok(())
+    }
+
+    /// Makes a batch and starts it.
+    ///
+    /// # Errors
+    /// Those of [`check`](Self::check), and of its window.
+    pub(super) async fn begin(&self, caller: &Caller, new: New) -> Result<(String, Batch)> {
+        self.check(&caller.project).await?;
+        let window = plan::window(&new.completion_window)?;
         let now = self.clock.now().as_second();
         let batch = Batch {
             active: true,
-            endpoint: wanted.endpoint,
-            input_file_id: wanted.input_file_id,
-            completion_window: wanted.completion_window,
+            form: new.form,
+            endpoint: new.endpoint,
+            input_file_id: new.input_file_id,
+            completion_window: new.completion_window,
             status: Status::Validating,
             errors: Vec::new(),
             output_file_id: None,
@@ -107,16 +151,21 @@ impl Runner {
                 expires_at: now.saturating_add_unsigned(window.as_secs()),
                 ..Times::default()
             },
-            counts: Counts::default(),
-            metadata: wanted.metadata,
+            counts: Counts {
+                total: new.total,
+                ..Counts::default()
+            },
+            missing: 0,
+            beta: new.beta,
+            metadata: new.metadata,
             creator: Creator::of(&caller.principal),
             steps: Vec::new(),
         };
         let place = Place {
             project: caller.project.clone(),
-            id: format!("batch_{}", Uuid::now_v7().simple()),
+            id: format!("{}{}", new.form.prefix(), Uuid::now_v7().simple()),
         };
-        self.store.create(&place, &batch).await?;
+        self.store.create(&place, &batch, new.writes).await?;
         let id = place.id.clone();
         self.spawn(place, &batch);
         Ok((id, batch))
@@ -177,7 +226,12 @@ impl Runner {
         };
         let work = Arc::new(Work::new(self, place, token));
         while let Err(error) = self.attempt(&work).await {
-            if !passes(&error) && work.fail(&error).await.is_ok() {
+            let is_gone = match self.store.get(&work.place).await {
+                Err(error) => error.reason() == Reason::NotFound,
+                Ok(_) => false,
+            };
+            // It may have been removed as soon as it was over.
+            if is_gone || (!passes(&error) && work.fail(&error).await.is_ok()) {
                 return;
             }
             tracing::warn!(
@@ -199,6 +253,11 @@ impl Runner {
         work.report(&list).await
     }
 
+    /// Now, in seconds since 1970.
+    pub(super) fn now(&self) -> i64 {
+        self.clock.now().as_second()
+    }
+
     /// What a batch's work needs.
     pub(super) fn parts(&self) -> (Store, Files, Arc<dyn Models>, Arc<dyn Clock>) {
         (
@@ -211,7 +270,7 @@ impl Runner {
 }
 
 /// Whether the world may be another one soon.
-fn passes(error: &Error) -> bool {
+pub(super) fn passes(error: &Error) -> bool {
     matches!(
         error.reason(),
         Reason::Unavailable | Reason::Timeout | Reason::Exhausted | Reason::Conflict

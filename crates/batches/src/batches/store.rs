@@ -9,7 +9,7 @@ use stead_kernel::{
     ports::{Record, RecordKey, RecordQuery, RecordWrite, Records},
 };
 
-use super::{BATCHES, Batch, RESULTS};
+use super::{BATCHES, Batch, Form, RESULTS};
 use crate::page;
 
 /// How often a change is tried again after somebody else was faster.
@@ -22,6 +22,31 @@ const PAGE: usize = 100;
 pub(super) struct Place {
     pub(super) project: String,
     pub(super) id: String,
+}
+
+impl Place {
+    /// Whether a batch of this API can be there.
+    ///
+    /// # Errors
+    /// `NotFound`.
+    pub(super) fn check(&self, form: Form) -> Result<()> {
+        if self.id.starts_with(form.prefix()) {
+            return Ok(());
+        }
+        Err(unknown(self))
+    }
+}
+
+fn unknown(place: &Place) -> Error {
+    let id: String = place.id.chars().take(200).collect();
+    Error::not_found(format!("no such batch: {id}"))
+}
+
+/// In which order batches are listed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Order {
+    NewestFirst,
+    OldestFirst,
 }
 
 /// The answer to a line, as it is kept until the batch is over.
@@ -44,17 +69,24 @@ impl Store {
 
     async fn record(&self, place: &Place) -> Result<Record> {
         let record = self.0.get(&batch_key(place)).await?;
-        record.ok_or_else(|| {
-            let id: String = place.id.chars().take(200).collect();
-            Error::not_found(format!("no such batch: {id}"))
-        })
+        record.ok_or_else(|| unknown(place))
     }
 
-    pub(super) async fn create(&self, place: &Place, batch: &Batch) -> Result<()> {
-        self.0
-            .commit(vec![put(batch_key(place), Some(0), batch)?])
-            .await
-            .map(drop)
+    /// Makes a batch, and other changes with it.
+    pub(super) async fn create(&self, place: &Place, batch: &Batch, more: Vec<RecordWrite>) -> Result<()> {
+        let mut writes = vec![put(batch_key(place), Some(0), batch)?];
+        writes.extend(more);
+        self.0.commit(writes).await.map(drop)
+    }
+
+    /// Removes a batch that is over, with other changes.
+    pub(super) async fn remove(&self, place: &Place, more: Vec<RecordWrite>) -> Result<()> {
+        let mut writes = vec![RecordWrite::Delete {
+            key: batch_key(place),
+            expected: None,
+        }];
+        writes.extend(more);
+        self.0.commit(writes).await.map(drop)
     }
 
     /// Changes a batch and makes other changes with it. Returns the batch as it is then.
@@ -82,19 +114,24 @@ impl Store {
         Err(Error::unavailable("the batch is being changed by others"))
     }
 
+    /// Some of a project's batches of one API, the newest first unless `order` says otherwise, after the one that
+    /// `after` names; and whether there are more.
     pub(super) async fn list(
         &self,
         project: &str,
-        options: &page::Options,
+        form: Form,
+        after: Option<&str>,
+        order: Order,
+        limit: usize,
     ) -> Result<(Vec<(String, Batch)>, bool)> {
         let query = RecordQuery {
             collection: BATCHES.into(),
             project: Some(project.to_owned()),
-            descending: true,
+            descending: order == Order::NewestFirst,
             ..RecordQuery::default()
         };
-        let limit = options.limit(20, 100)?;
-        let (records, more) = page::read(&*self.0, query, options.after.as_deref(), limit).await?;
+        let of_form = |record: &Record| record.key.id.starts_with(form.prefix());
+        let (records, more) = page::read(&*self.0, query, after, limit, of_form).await?;
         let batches = records.into_iter().map(|record| {
             let id = record.key.id;
             decode(record.body).map(|batch| (id, batch))

@@ -14,7 +14,7 @@ use http_body_util::BodyExt;
 use serde_json::{Value, json};
 use stead_kernel::{
     Body, Credential, Identity, Principal, Result,
-    ports::{Page, Record, RecordKey, RecordQuery, RecordWrite, Records},
+    ports::{Answered, Keeper, Page, Record, RecordKey, RecordQuery, RecordWrite, Records},
 };
 use stead_testkit::{World, poll_until};
 
@@ -54,12 +54,13 @@ impl Records for Dying {
     }
 }
 
-/// How often each request was made, by its text.
+/// How often each request was made, or billed, by its text.
 type Asked = Arc<Mutex<BTreeMap<String, usize>>>;
 
 struct Bench {
     world: World,
     asked: Asked,
+    billed: Asked,
     caller: Caller,
 }
 
@@ -72,11 +73,12 @@ struct Process {
 impl Bench {
     fn new() -> Self {
         let world = World::new();
-        let asked = Asked::default();
-        let seen = Arc::clone(&asked);
+        let (asked, billed) = (Asked::default(), Asked::default());
+        let (seen, paid) = (Arc::clone(&asked), Arc::clone(&billed));
         world.ports.models.script(move |identity, request| {
-            let seen = Arc::clone(&seen);
+            let (seen, paid) = (Arc::clone(&seen), Arc::clone(&paid));
             async move {
+                let keeper = request.extensions().get::<Keeper>().cloned();
                 let Identity::Known(principal) = identity else {
                     panic!("nobody asks")
                 };
@@ -86,10 +88,21 @@ impl Bench {
                 let text = body["input"].as_str().unwrap().to_owned();
                 *seen.lock().unwrap().entry(text.clone()).or_default() += 1;
                 let status = if text.starts_with("bad") { 400 } else { 200 };
+                let said = json!({"said": text}).to_string();
+                if status == 200 {
+                    // As the gateway does: what is answered is kept before it is billed.
+                    let answer = Answered {
+                        status: StatusCode::OK,
+                        request_id: "r-1".into(),
+                        body: said.clone().into(),
+                    };
+                    keeper.unwrap().0.keep(answer).await;
+                    *paid.lock().unwrap().entry(text).or_default() += 1;
+                }
                 Response::builder()
                     .status(status)
                     .header("x-stead-request-id", "r-1")
-                    .body(Body::from(json!({"said": text}).to_string()))
+                    .body(Body::from(said))
                     .unwrap()
             }
             .boxed()
@@ -106,6 +119,7 @@ impl Bench {
         Self {
             world,
             asked,
+            billed,
             caller: Caller {
                 principal: Arc::new(principal),
                 project: "lab".into(),
@@ -213,7 +227,7 @@ async fn a_batch_answers_every_line_in_its_file() {
 }
 
 #[tokio::test]
-async fn a_batch_that_is_killed_anywhere_answers_every_line_once() {
+async fn a_batch_that_is_killed_anywhere_answers_every_line_once_and_is_billed_once_at_most() {
     let content = ["a", "bad", "c", "d"].map(line).join("\n");
     for makes in [false, true] {
         for commits in 0.. {
@@ -261,6 +275,8 @@ async fn a_batch_that_is_killed_anywhere_answers_every_line_once() {
             for id in durable {
                 assert_eq!(before.get(&id), after.get(&id), "{id} was asked again: {why}");
             }
+            let billed = bench.billed.lock().unwrap().clone();
+            assert!(billed.values().all(|times| *times == 1), "{billed:?}: {why}");
             if finished {
                 assert!(commits > 8, "{commits} commits cannot be all");
                 break;

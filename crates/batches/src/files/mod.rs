@@ -27,6 +27,8 @@ pub(crate) const LARGEST: u64 = 512 << 20;
 const PURPOSES: [&str; 6] = ["assistants", "batch", "evals", "fine-tune", "user_data", "vision"];
 /// What the results of batches are for.
 pub(crate) const OUTPUT: &str = "batch_output";
+/// What the files of Anthropic's message batches are for, which nobody sees but through those.
+pub(crate) const MESSAGES: &str = "message_batch";
 
 /// A file as it is kept.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -102,6 +104,15 @@ impl Files {
         Ok((id, body))
     }
 
+    /// One file that clients may see.
+    async fn shown(&self, project: &str, id: &str) -> Result<FileBody> {
+        let body = self.get(project, id).await?;
+        if body.purpose == MESSAGES {
+            return Err(unknown(id));
+        }
+        Ok(body)
+    }
+
     /// One file.
     pub(crate) async fn get(&self, project: &str, id: &str) -> Result<FileBody> {
         let record = self.records.get(&key(project, id)).await?;
@@ -126,7 +137,14 @@ impl Files {
             ..RecordQuery::default()
         };
         let limit = options.limit(1_000, 10_000)?;
-        let (records, more) = page::read(&*self.records, query, options.after.as_deref(), limit).await?;
+        let is_shown = |record: &Record| {
+            record
+                .body
+                .get("purpose")
+                .is_none_or(|purpose| purpose != MESSAGES)
+        };
+        let after = options.after.as_deref();
+        let (records, more) = page::read(&*self.records, query, after, limit, is_shown).await?;
         let files = records.into_iter().map(|record| {
             let id = record.key.id.clone();
             decode(record).map(|body| (id, body))
@@ -136,7 +154,7 @@ impl Files {
 
     /// Removes a file, and its content where no other file has the same.
     async fn delete(&self, project: &str, id: &str) -> Result<()> {
-        let body = self.get(project, id).await?;
+        let body = self.shown(project, id).await?;
         if crate::batches::reads(&self.records, project, id).await? {
             return Err(
                 Error::conflict("a batch that is not over reads this file").hint("cancel the batch first")
@@ -151,7 +169,7 @@ impl Files {
     }
 
     /// Removes a content that no file refers to.
-    async fn release(&self, digest: &str) -> Result<()> {
+    pub(crate) async fn release(&self, digest: &str) -> Result<()> {
         self.blobs.condemn(digest);
         let query = RecordQuery {
             collection: FILES.into(),
@@ -167,7 +185,7 @@ impl Files {
     }
 }
 
-fn key(project: &str, id: &str) -> RecordKey {
+pub(crate) fn key(project: &str, id: &str) -> RecordKey {
     RecordKey {
         collection: FILES.to_owned(),
         project: project.to_owned(),

@@ -138,7 +138,7 @@ async fn list(State(files): State<Files>, query: Parameters, request: Request) -
 
 async fn one(State(files): State<Files>, Path(id): Path<String>, request: Request) -> Answer<Json<Value>> {
     let caller = Caller::of(&request.into_parts().0)?;
-    let file = files.get(&caller.project, &id).await;
+    let file = files.shown(&caller.project, &id).await;
     let file = file.map_err(|error| ApiError::param(error, "id"))?;
     Ok(Json(file.document(&id)))
 }
@@ -152,7 +152,7 @@ async fn delete(State(files): State<Files>, Path(id): Path<String>, request: Req
 
 async fn content(State(files): State<Files>, Path(id): Path<String>, request: Request) -> Answer<Response> {
     let caller = Caller::of(&request.into_parts().0)?;
-    let file = files.get(&caller.project, &id).await;
+    let file = files.shown(&caller.project, &id).await;
     let file = file.map_err(|error| ApiError::param(error, "id"))?;
     let content = super::read(&files.path(&file)).await?;
     let mut response = Response::new(Body::from_stream(ReaderStream::with_capacity(content, 64 << 10)));

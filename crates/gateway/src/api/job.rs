@@ -6,7 +6,10 @@ use axum::response::Response;
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use stead_dialects::chat::Head;
-use stead_kernel::Body;
+use stead_kernel::{
+    Body,
+    ports::{self, Keeper},
+};
 use tokio::time::Instant;
 
 use super::{
@@ -61,6 +64,8 @@ pub(super) struct Job {
     pub(super) cache: CacheControl,
     /// All of the client's headers, for those who choose by them.
     pub(super) headers: HeaderMap,
+    /// Who keeps a whole answer before it is settled.
+    pub(super) keeper: Option<Keeper>,
     pub(super) ledger: Box<Ledger>,
 }
 
@@ -174,6 +179,7 @@ impl Job {
             passed,
             cache: _,
             headers,
+            keeper: _,
             mut ledger,
         } = self;
         let dispatch = Dispatch {
@@ -286,6 +292,23 @@ impl Done {
             age,
             ledger,
         }
+    }
+
+    /// Has a whole answer kept before it counts: a process that is killed in between has not billed what is lost.
+    pub(super) async fn kept_by(self, Keeper(keeper): Keeper) -> Self {
+        if let Ok(Answered {
+            answer: Answer::Whole { status, body, .. },
+            ..
+        }) = &self.result
+        {
+            let answer = ports::Answered {
+                status: *status,
+                request_id: self.ledger.row().id.clone(),
+                body: body.clone(),
+            };
+            keeper.keep(answer).await;
+        }
+        self
     }
 
     /// Settles what is complete; a stream settles before its last event. Returns what to tell in headers, and the rest.

@@ -8,7 +8,7 @@ use http::{HeaderMap, HeaderValue, StatusCode, request::Parts};
 use stead_kernel::{
     Body,
     http::{BodyError, read_body},
-    ports::events::RequestRow,
+    ports::{Keeper, events::RequestRow},
 };
 
 use super::{
@@ -49,6 +49,7 @@ pub(super) async fn serve(
         Err(error) => return surface.refuse(error),
     };
     let mut job = begin(gateway, surface, (snapshot, caller), &parts.headers);
+    job.keeper = parts.extensions.get::<Keeper>().cloned();
     let body = match read(gateway, &parts, body).await {
         Ok(body) => body,
         Err(error) => return Done::refused(error, job.ledger).respond(surface),
@@ -97,6 +98,7 @@ pub(super) fn begin(
         ledger,
         passed: surface.passed(headers),
         cache: CacheControl::of(headers),
+        keeper: None,
         headers: HeaderMap::new(),
         gateway: Arc::clone(gateway),
         snapshot,
@@ -112,7 +114,14 @@ async fn answer(mut job: Job, body: Bytes, path: &PathModel) -> Response {
         Ok(Ready::Ask(prepared)) if prepared.may_wait(surface) => {
             Box::pin(waiting::answer(job, *prepared)).await
         }
-        Ok(Ready::Ask(prepared)) => job.run(*prepared).await.respond(surface),
+        Ok(Ready::Ask(prepared)) => {
+            let keeper = job.keeper.take();
+            let mut done = job.run(*prepared).await;
+            if let Some(keeper) = keeper {
+                done = Box::pin(done.kept_by(keeper)).await;
+            }
+            done.respond(surface)
+        }
         Ok(Ready::Answered(answered, controls)) => {
             Box::pin(job.answered(*answered, controls)).await.respond(surface)
         }

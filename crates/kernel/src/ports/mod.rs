@@ -16,7 +16,7 @@ pub use chat::{
 pub use control::{Control, ControlProcess};
 pub use events::Events;
 pub use exec::{Exec, ProcessOutput, ProcessRequest};
-pub use models::Models;
+pub use models::{Answered, KeepAnswer, Keeper, Models};
 pub use outbound::{Outbound, Reach, SendOptions};
 pub use prices::{ModelLimits, NanoUsd, PicoUsd, Price, Prices, Tier, TokenPrices, UnitPrices};
 pub use records::{Page, Record, RecordKey, RecordQuery, RecordWrite, Records};
