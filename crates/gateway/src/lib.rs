@@ -154,13 +154,7 @@ async fn start(context: Context) -> Result<Running> {
     let journal = journal(&context).await?;
     let (meters, leads) = share(&context, &journal);
     let snapshot = snapshot::follow(&context, meters.clone());
-    let lending = match leads {
-        Some(desk) => {
-            control::start(&context, &snapshot, meters.clone(), Arc::clone(&desk));
-            leases::routes(desk)
-        }
-        None => axum::Router::new(),
-    };
+    let lending = lending(&context, &snapshot, &meters, leads);
     if !snapshot.ready(FIRST_LOOK).await {
         tracing::warn!(
             "the resource API has not answered everything yet; the gateway starts with what it knows"
@@ -225,6 +219,20 @@ async fn journal(context: &Context) -> Result<Journal> {
         .map_err(|error| Error::internal("the journal could not be opened").because(error))??;
     journal::ship(&journal, Arc::clone(&context.ports.events), &context.tasks);
     Ok(journal)
+}
+
+/// Starts what the control process does for all gateways, and where it lends out quotas.
+fn lending(
+    context: &Context,
+    snapshot: &snapshot::Handle,
+    meters: &Meters,
+    leads: Option<Arc<Desk>>,
+) -> axum::Router {
+    let Some(desk) = leads else {
+        return axum::Router::new();
+    };
+    control::start(context, snapshot, meters.clone(), Arc::clone(&desk));
+    leases::routes(desk)
 }
 
 /// Where prompts are managed; the control process shares them with its gateways.

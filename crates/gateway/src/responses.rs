@@ -36,6 +36,13 @@ pub(crate) struct Turn {
 const STOPPED: &str = "the gateway was stopped while it made this response; it is not made again by itself, so that nothing is billed twice";
 
 impl Turn {
+    /// Says how far it is.
+    pub(crate) fn set_status(&mut self, status: &str) {
+        if let Some(members) = self.response.as_object_mut() {
+            members.insert("status".to_owned(), status.into());
+        }
+    }
+
     /// Whether its response is still made.
     pub(crate) fn is_unfinished(&self) -> bool {
         let status = self.response.get("status").and_then(Value::as_str);

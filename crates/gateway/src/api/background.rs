@@ -353,6 +353,16 @@ impl Work {
         None
     }
 
+    /// Without its conversation it can be kept as a failure; else the next start finds it unfinished.
+    async fn keep_failure(&self, turn: &mut Turn) {
+        turn.fail("server_error", "the response was made and could not be kept");
+        let (project, id) = &self.name;
+        if let Ok(put) = Responses::put(project, id, turn, None) {
+            let writes = vec![put, Responses::done(project, id)];
+            drop(self.gateway.responses.commit(writes).await);
+        }
+    }
+
     /// Keeps the end, and tells it to those who listen.
     async fn finish(&self, outcome: Outcome) {
         let mut turn = self.turn.clone();
@@ -366,9 +376,7 @@ impl Work {
                 true
             }
             Outcome::Cancelled => {
-                if let Some(members) = turn.response.as_object_mut() {
-                    members.insert("status".to_owned(), "cancelled".into());
-                }
+                turn.set_status("cancelled");
                 false
             }
             Outcome::Stopped => {
@@ -382,14 +390,7 @@ impl Work {
                 error = error.full_message(),
                 "a response made in the background was not kept"
             );
-            turn.fail("server_error", "the response was made and could not be kept");
-            // Without its conversation it can be kept as a failure; else the next start finds it unfinished.
-            let (project, id) = &self.name;
-            let writes = Responses::put(project, id, &turn, None);
-            let writes = writes.map(|put| vec![put, Responses::done(project, id)]);
-            if let Ok(writes) = writes {
-                drop(self.gateway.responses.commit(writes).await);
-            }
+            self.keep_failure(&mut turn).await;
         }
         if told && self.live.streams {
             let status = turn.response.get("status").and_then(Value::as_str);

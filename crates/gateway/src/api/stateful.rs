@@ -210,9 +210,7 @@ pub(super) async fn one(
         return background::resume(&gateway, &project, &id, reading.starting_after);
     }
     if gateway.background.is_under_way(&project, &id) && turn.is_unfinished() {
-        if let Some(members) = turn.response.as_object_mut() {
-            members.insert("status".to_owned(), "in_progress".into());
-        }
+        turn.set_status("in_progress");
     }
     Ok(Json(turn.response).into_response())
 }

@@ -208,7 +208,8 @@ mod tests {
             chunk(json!([{"text": "c", "index": 1, "finish_reason": "stop"}])),
             last,
         ];
-        let whole: String = chunks.iter().map(|chunk| format!("data: {chunk}\n\n")).collect();
+        let frames: Vec<String> = chunks.iter().map(|chunk| format!("data: {chunk}\n\n")).collect();
+        let whole = frames.concat();
         let mut events = Vec::new();
         let mut reader = Reader::default();
         for byte in whole.as_bytes().chunks(7) {

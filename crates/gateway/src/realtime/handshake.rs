@@ -288,7 +288,8 @@ mod tests {
 
     #[test]
     fn what_is_no_websocket_or_names_no_model_is_refused() {
-        let table: [(&str, &[(&str, &str)], u16, &str); 8] = [
+        type Headers = &'static [(&'static str, &'static str)];
+        let table: [(&str, Headers, u16, &str); 8] = [
             ("?model=m", &[("upgrade", "h2c")], 426, "websocket_required"),
             ("?model=m", &[("connection", "close")], 426, "websocket_required"),
             (
