@@ -37,6 +37,7 @@ pub fn module() -> Module {
         start: |context| {
             Box::pin(async move {
                 let files = files::Files::open(&context).await?;
+                files.look_after(&context);
                 let runner = batches::Runner::start(&context, files.clone()).await?;
                 Ok(Running {
                     routes: files::routes(files)

@@ -44,7 +44,7 @@ use std::{sync::Arc, time::Duration};
 use futures::FutureExt;
 use stead_kernel::{
     Clock, Collection, Context, Error, Module, Reason, Result, Role, Running, Tasks, Timestamp,
-    ports::{Chat, Outbound},
+    ports::{Chat, Models, Outbound},
 };
 
 use tokio::sync::Semaphore;
@@ -141,6 +141,8 @@ struct Gateway {
     prompts: Arc<prompt::Book>,
     cache: Arc<cache::Store>,
     outbound: Arc<dyn Outbound>,
+    /// For files that a chat names.
+    models: Arc<dyn Models>,
     chat: Arc<dyn Chat>,
     clock: Arc<dyn Clock>,
     tasks: Tasks,
@@ -175,6 +177,7 @@ async fn start(context: Context) -> Result<Running> {
         prompts: Arc::clone(&prompts),
         cache: Arc::default(),
         outbound: Arc::clone(&context.ports.outbound),
+        models: Arc::clone(&context.ports.models),
         chat: Arc::clone(&context.ports.chat),
         clock: Arc::clone(&context.ports.clock),
         tasks: context.tasks.clone(),

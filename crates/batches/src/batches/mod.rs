@@ -119,6 +119,9 @@ struct Batch {
     /// How many of the failed requests were not made at all.
     #[serde(default)]
     missing: u64,
+    /// After how many seconds the files of its results expire.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    output_lifetime: Option<u64>,
     /// The `anthropic-beta` header that its requests get.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     beta: Option<String>,

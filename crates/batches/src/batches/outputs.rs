@@ -125,6 +125,9 @@ impl Work {
             digest: kept.digest.clone(),
             created_at: self.now(),
             user: batch.creator.user().to_owned(),
+            expires_at: batch
+                .output_lifetime
+                .map(|seconds| self.now().saturating_add_unsigned(seconds)),
         };
         Ok(Some(Made {
             write: files::write(&self.place.project, &id, &body)?,

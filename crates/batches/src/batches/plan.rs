@@ -8,6 +8,7 @@ use serde_json::{Map, Value, json, value::RawValue};
 use stead_kernel::{Error, Result};
 
 use super::LineError;
+use crate::files::lifetime_of;
 
 /// Where requests of batches may go.
 pub(super) const ENDPOINTS: [&str; 8] = [
@@ -36,6 +37,9 @@ pub(super) struct Wanted {
     pub(super) metadata: Option<Map<String, Value>>,
     #[serde(default)]
     output_expires_after: Option<Value>,
+    /// After how many seconds the files of the results expire.
+    #[serde(skip)]
+    pub(super) output_lifetime: Option<u64>,
 }
 
 /// Reads what a client wants.
@@ -43,7 +47,7 @@ pub(super) struct Wanted {
 /// # Errors
 /// What is wrong, and the field.
 pub(super) fn wanted(body: &[u8]) -> std::result::Result<Wanted, (Error, &'static str)> {
-    let wanted: Wanted = serde_json::from_slice(body).map_err(|error| {
+    let mut wanted: Wanted = serde_json::from_slice(body).map_err(|error| {
         (
             Error::invalid(format!("the body cannot be used: {error}")),
             "body",
@@ -54,9 +58,9 @@ pub(super) fn wanted(body: &[u8]) -> std::result::Result<Wanted, (Error, &'stati
         return Err((Error::invalid(message), "endpoint"));
     }
     window(&wanted.completion_window).map_err(|error| (error, "completion_window"))?;
-    if wanted.output_expires_after.is_some() {
-        let error = Error::unsupported("files do not expire by themselves here").hint("delete them");
-        return Err((error, "output_expires_after"));
+    if let Some(given) = &wanted.output_expires_after {
+        let lifetime = lifetime_of(given).map_err(|error| (error, "output_expires_after"))?;
+        wanted.output_lifetime = Some(lifetime);
     }
     metadata(wanted.metadata.as_ref()).map_err(|error| (error, "metadata"))?;
     Ok(wanted)
@@ -245,7 +249,7 @@ mod tests {
             ("metadata", json!({"a": 1})),
             (
                 "output_expires_after",
-                json!({"anchor": "created_at", "seconds": 3600}),
+                json!({"anchor": "created_at", "seconds": 3599}),
             ),
         ];
         for (name, value) in table {

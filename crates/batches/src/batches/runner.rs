@@ -43,6 +43,8 @@ pub(super) struct New {
     pub(super) completion_window: String,
     /// How many requests it has, where that is known.
     pub(super) total: u64,
+    /// After how many seconds the files of its results expire.
+    pub(super) output_lifetime: Option<u64>,
     pub(super) beta: Option<String>,
     pub(super) metadata: Option<Map<String, Value>>,
     /// Changes that are made with it.
@@ -90,7 +92,7 @@ impl Runner {
     /// `Invalid` when its file is no input of a batch, `NotFound` when there is none, and those of
     /// [`begin`](Self::begin).
     pub(super) async fn create(&self, caller: &Caller, wanted: Wanted) -> Result<(String, Batch)> {
-        let input = self.files.get(&caller.project, &wanted.input_file_id).await?;
+        let input = self.files.shown(&caller.project, &wanted.input_file_id).await?;
         if input.purpose != "batch" {
             return Err(Error::invalid(
                 "the file was not uploaded for the purpose `batch`",
@@ -102,6 +104,7 @@ impl Runner {
             input_file_id: wanted.input_file_id,
             completion_window: wanted.completion_window,
             total: 0,
+            output_lifetime: wanted.output_lifetime,
             beta: None,
             metadata: wanted.metadata,
             writes: Vec::new(),
@@ -156,6 +159,7 @@ impl Runner {
                 ..Counts::default()
             },
             missing: 0,
+            output_lifetime: new.output_lifetime,
             beta: new.beta,
             metadata: new.metadata,
             creator: Creator::of(&caller.principal),

@@ -2,6 +2,7 @@
 //! (<https://platform.openai.com/docs/api-reference/files>).
 
 mod blobs;
+mod expiry;
 mod form;
 mod routes;
 
@@ -17,6 +18,7 @@ use uuid::Uuid;
 
 use crate::page;
 pub(crate) use blobs::{Draft, Kept, blocking, disk_error, read};
+pub(crate) use expiry::lifetime_of;
 pub(crate) use routes::routes;
 
 /// The collection of files.
@@ -42,14 +44,22 @@ pub(crate) struct FileBody {
     pub(crate) created_at: i64,
     /// Who made it.
     pub(crate) user: String,
+    /// When it goes, in seconds since 1970.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) expires_at: Option<i64>,
 }
 
 impl FileBody {
+    /// Whether its time is over.
+    fn has_expired(&self, now: i64) -> bool {
+        self.expires_at.is_some_and(|expires| expires <= now)
+    }
+
     /// The file as clients get it.
     pub(crate) fn document(&self, id: &str) -> Value {
         json!({
             "id": id, "object": "file", "bytes": self.bytes, "created_at": self.created_at,
-            "filename": self.filename, "purpose": self.purpose, "status": "processed", "status_details": null,
+            "expires_at": self.expires_at, "filename": self.filename, "purpose": self.purpose, "status": "processed", "status_details": null,
         })
     }
 }
@@ -94,20 +104,32 @@ impl Files {
     }
 
     /// Stores a file whose content is kept. Returns its id.
-    async fn create(&self, project: &str, kept: Kept, mut body: FileBody) -> Result<(String, FileBody)> {
+    async fn create(
+        &self,
+        project: &str,
+        kept: Kept,
+        mut body: FileBody,
+        lifetime: Option<u64>,
+    ) -> Result<(String, FileBody)> {
         body.digest.clone_from(&kept.digest);
         body.bytes = kept.bytes;
-        body.created_at = self.clock.now().as_second();
+        body.created_at = self.now();
+        body.expires_at = lifetime.map(|seconds| body.created_at.saturating_add_unsigned(seconds));
         let id = format!("file-{}", Uuid::now_v7().simple());
         self.records.commit(vec![write(project, &id, &body)?]).await?;
         drop(kept.claim);
         Ok((id, body))
     }
 
+    /// Now, in seconds since 1970.
+    fn now(&self) -> i64 {
+        self.clock.now().as_second()
+    }
+
     /// One file that clients may see.
-    async fn shown(&self, project: &str, id: &str) -> Result<FileBody> {
+    pub(crate) async fn shown(&self, project: &str, id: &str) -> Result<FileBody> {
         let body = self.get(project, id).await?;
-        if body.purpose == MESSAGES {
+        if body.purpose == MESSAGES || body.has_expired(self.now()) {
             return Err(unknown(id));
         }
         Ok(body)
@@ -137,11 +159,14 @@ impl Files {
             ..RecordQuery::default()
         };
         let limit = options.limit(1_000, 10_000)?;
+        let now = self.now();
         let is_shown = |record: &Record| {
+            let expires = record.body.get("expires_at").and_then(Value::as_i64);
             record
                 .body
                 .get("purpose")
                 .is_none_or(|purpose| purpose != MESSAGES)
+                && expires.is_none_or(|expires| expires > now)
         };
         let after = options.after.as_deref();
         let (records, more) = page::read(&*self.records, query, after, limit, is_shown).await?;
@@ -154,12 +179,17 @@ impl Files {
 
     /// Removes a file, and its content where no other file has the same.
     async fn delete(&self, project: &str, id: &str) -> Result<()> {
-        let body = self.shown(project, id).await?;
+        self.shown(project, id).await?;
         if crate::batches::reads(&self.records, project, id).await? {
             return Err(
                 Error::conflict("a batch that is not over reads this file").hint("cancel the batch first")
             );
         }
+        self.remove(project, id).await
+    }
+
+    async fn remove(&self, project: &str, id: &str) -> Result<()> {
+        let body = self.get(project, id).await?;
         let write = RecordWrite::Delete {
             key: key(project, id),
             expected: None,
@@ -227,7 +257,25 @@ impl Files {
             digest: String::new(),
             created_at: 0,
             user: "ada".into(),
+            expires_at: None,
         };
-        self.create(project, kept, body).await.unwrap().0
+        self.create(project, kept, body, None).await.unwrap().0
+    }
+
+    /// Stores a text for so many seconds. Returns the file's id.
+    pub(crate) async fn store_for(&self, project: &str, lifetime: Option<u64>) -> String {
+        let mut draft = self.draft().await.unwrap();
+        draft.write(format!("{lifetime:?}").as_bytes()).await.unwrap();
+        let kept = self.keep(draft).await.unwrap();
+        let body = FileBody {
+            filename: "in.txt".into(),
+            purpose: "user_data".into(),
+            bytes: 0,
+            digest: String::new(),
+            created_at: 0,
+            user: "ada".into(),
+            expires_at: None,
+        };
+        self.create(project, kept, body, lifetime).await.unwrap().0
     }
 }

@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use stead_kernel::{Body, Error, Result};
 use tokio_util::io::ReaderStream;
 
-use super::{Draft, FileBody, Files, LARGEST, OUTPUT, PURPOSES, form::Form};
+use super::{Draft, FileBody, Files, LARGEST, OUTPUT, PURPOSES, expiry, form::Form};
 use crate::{
     caller::Caller,
     error::{ApiError, wrong_method},
@@ -43,10 +43,10 @@ async fn create(State(files): State<Files>, request: Request) -> Answer<Json<Val
     let (parts, body) = request.into_parts();
     let caller = Caller::of(&parts)?;
     let mut form = Form::new(body, boundary(&parts)?);
-    let (draft, mut file) = upload(&files, &mut form).await?;
+    let (draft, mut file, lifetime) = upload(&files, &mut form).await?;
     file.user.clone_from(&caller.principal.user);
     let kept = files.keep(draft).await?;
-    let (id, file) = files.create(&caller.project, kept, file).await?;
+    let (id, file) = files.create(&caller.project, kept, file, lifetime).await?;
     Ok(Json(file.document(&id)))
 }
 
@@ -58,8 +58,9 @@ fn boundary(parts: &Parts) -> Result<&str> {
 }
 
 /// Reads the form; its fields may come in any order.
-async fn upload(files: &Files, form: &mut Form) -> Answer<(Draft, FileBody)> {
+async fn upload(files: &Files, form: &mut Form) -> Answer<(Draft, FileBody, Option<u64>)> {
     let (mut draft, mut filename, mut purpose) = (None, String::new(), None);
+    let (mut anchor, mut seconds) = (None, None);
     while let Some(part) = patiently(form.part()).await? {
         match part.name.as_str() {
             "file" if draft.is_none() => {
@@ -67,10 +68,8 @@ async fn upload(files: &Files, form: &mut Form) -> Answer<(Draft, FileBody)> {
                 draft = Some(receive(files, form).await?);
             }
             "purpose" => purpose = Some(patiently(form.text(FIELD_LIMIT)).await?),
-            name if name.starts_with("expires_after") => {
-                let error = Error::unsupported("files do not expire by themselves here");
-                return Err(ApiError::param(error.hint("delete them"), "expires_after"));
-            }
+            "expires_after[anchor]" => anchor = Some(patiently(form.text(FIELD_LIMIT)).await?),
+            "expires_after[seconds]" => seconds = Some(patiently(form.text(FIELD_LIMIT)).await?),
             name => {
                 let name: String = name.chars().take(100).collect();
                 return Err(Error::invalid(format!("the form has a field too many: {name}")).into());
@@ -91,8 +90,16 @@ async fn upload(files: &Files, form: &mut Form) -> Answer<(Draft, FileBody)> {
         digest: String::new(),
         created_at: 0,
         user: String::new(),
+        expires_at: None,
     };
-    Ok((draft, file))
+    let lifetime = if anchor.is_some() || seconds.is_some() {
+        let seconds = seconds.and_then(|seconds| seconds.trim().parse().ok());
+        let lifetime = expiry::lifetime(&anchor.unwrap_or_default(), seconds);
+        Some(lifetime.map_err(|error| ApiError::param(error, "expires_after"))?)
+    } else {
+        None
+    };
+    Ok((draft, file, lifetime))
 }
 
 /// The name without the folders that some clients send.

@@ -44,6 +44,11 @@ impl Caller {
         })
     }
 
+    /// Who it is, for requests on their behalf.
+    pub(super) fn identity(&self) -> Identity {
+        Identity::Known(Arc::clone(&self.principal))
+    }
+
     pub(super) fn user(&self) -> &str {
         &self.principal.user
     }

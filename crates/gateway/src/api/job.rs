@@ -17,6 +17,7 @@ use super::{
     controls::Controls,
     error::ApiError,
     serve::PathModel,
+    stored,
     surface::{Form, Surface},
 };
 use crate::{
@@ -108,7 +109,10 @@ pub(super) struct Done {
 impl Job {
     /// Finds out what is asked for, and reserves it.
     pub(super) async fn prepare(&mut self, body: Bytes, path: &PathModel) -> Result<Ready, ApiError> {
-        let body = self.prompted(body)?;
+        let mut body = self.prompted(body)?;
+        if matches!(self.surface.operation, Operation::Chat | Operation::CountTokens) {
+            body = stored::put_in(&self.gateway, &self.caller, self.surface.wire, body).await?;
+        }
         let head = Head {
             model: path.model.as_deref(),
             stream: path.stream,

@@ -15,6 +15,7 @@ mod ollama;
 mod realtime;
 mod serve;
 mod stateful;
+mod stored;
 pub(crate) mod surface;
 mod waiting;
 

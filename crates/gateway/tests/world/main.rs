@@ -29,3 +29,4 @@ mod replicas;
 mod reported;
 mod routing;
 mod stage;
+mod stored;

@@ -141,6 +141,7 @@ async fn create(State(runner): State<Runner>, request: Request) -> Answer<Json<V
         digest: kept.digest.clone(),
         created_at: runner.now(),
         user: caller.principal.user.clone(),
+        expires_at: None,
     };
     let beta = parts.headers.get_all(BETA).iter();
     let beta: Vec<&str> = beta.filter_map(|value| value.to_str().ok()).collect();
@@ -149,6 +150,7 @@ async fn create(State(runner): State<Runner>, request: Request) -> Answer<Json<V
         endpoint: ENDPOINT.to_owned(),
         completion_window: WINDOW.to_owned(),
         total: taken.total,
+        output_lifetime: None,
         beta: (!beta.is_empty()).then(|| beta.join(",")),
         metadata: None,
         writes: vec![files::write(&caller.project, &input, &file)?],

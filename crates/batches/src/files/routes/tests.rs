@@ -206,8 +206,13 @@ async fn what_is_no_upload_is_refused_and_leaves_nothing() {
             "file",
         ),
         (
-            form(&[("file", Some("a"), "x"), ("expires_after[seconds]", None, "9")]),
-            501,
+            form(&[
+                ("file", Some("a"), "x"),
+                ("purpose", None, "batch"),
+                ("expires_after[anchor]", None, "created_at"),
+                ("expires_after[seconds]", None, "9"),
+            ]),
+            400,
             "expires_after",
         ),
     ];
