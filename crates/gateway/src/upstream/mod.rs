@@ -9,6 +9,7 @@ mod other;
 mod prime;
 mod realtime;
 mod rerank;
+mod vectors;
 
 use ::http::{HeaderValue, StatusCode};
 use bytes::Bytes;
@@ -70,6 +71,9 @@ pub(crate) async fn ask(call: &Call<'_>, target: &Target, ledger: &mut Ledger) -
     match &provider.api {
         Api::Broken(why) => Err(Failure::unusable(provider, why)),
         Api::Embedded(_) if call.operation == Operation::CountTokens => count::estimate(call, ledger),
+        Api::Embedded(files) if call.operation == Operation::Embeddings => {
+            Box::pin(vectors::ask(call, target, files, ledger)).await
+        }
         Api::Embedded(files) => Box::pin(embedded::ask(call, target, files, ledger)).await,
         Api::Http(api) => over_http(call, target, api, ledger).await,
     }

@@ -184,7 +184,7 @@ async fn completions_and_embeddings_have_their_own_addresses() {
     );
 }
 
-async fn embedded() -> Stage {
+pub(crate) async fn embedded() -> Stage {
     let world = World::new();
     let stage = Stage::start(world).await;
     let digest = format!("sha256:{}", "a".repeat(64));
@@ -281,7 +281,7 @@ async fn the_embedded_engines_refusals_have_the_right_status() {
     let reply = stage.chat(ask_stream("tiny")).await;
     assert!(reply.text().contains("\"error\"") && !reply.text().contains("[DONE]"));
     let reply = stage
-        .post("/v1/embeddings", r#"{"model":"tiny","input":"a"}"#)
+        .post("/v1/moderations", r#"{"model":"tiny","input":"a"}"#)
         .await;
     assert_eq!(reply.error(), (501, "unsupported".into()));
     let reply = stage.chat(json!({"model": "tiny", "messages": []})).await;

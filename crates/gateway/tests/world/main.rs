@@ -15,6 +15,7 @@ mod commands;
 mod controllers;
 mod conversations;
 mod dialects;
+mod embeddings;
 mod faults;
 mod forward;
 mod guardrails;

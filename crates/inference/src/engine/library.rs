@@ -3,7 +3,7 @@
 use std::{
     collections::HashMap,
     path::PathBuf,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Mutex, MutexGuard, PoisonError},
 };
 
 use futures::{
@@ -12,11 +12,11 @@ use futures::{
 };
 use stead_kernel::ports::ModelFile;
 
-use super::{EngineOptions, model::Model};
+use super::{EngineOptions, model::Loaded};
 use crate::error::{Error, Result};
 
 /// A load that all who want the model wait for.
-type Load = Shared<BoxFuture<'static, Result<Arc<Model>>>>;
+type Load = Shared<BoxFuture<'static, Result<Loaded>>>;
 
 /// Loaded models.
 pub(super) struct Library {
@@ -46,7 +46,7 @@ impl Library {
     }
 
     /// The model of a file, loaded by the first who asks.
-    pub(super) async fn get(&self, file: &ModelFile) -> stead_kernel::Result<Arc<Model>> {
+    pub(super) async fn get(&self, file: &ModelFile) -> stead_kernel::Result<Loaded> {
         let load = self.find_or_start(file);
         match load.clone().await {
             Ok(model) => Ok(model),
@@ -100,13 +100,13 @@ impl Library {
         let name = file.name.clone();
         let load = async move {
             let started = tokio::time::Instant::now();
-            let model = tokio::task::spawn_blocking(move || Model::load(&path, &options)).await;
+            let model = tokio::task::spawn_blocking(move || Loaded::load(&path, &options)).await;
             let model = model.unwrap_or_else(|_| Err(Error::Defect("loading it failed".to_owned())));
             match &model {
                 Ok(_) => tracing::info!(model = name, elapsed = ?started.elapsed(), "loaded a model"),
                 Err(error) => tracing::warn!(model = name, %error, "a model cannot be loaded"),
             }
-            model.map(Arc::new)
+            model
         };
         let task = self.options.tasks.spawn("load a model", load);
         task.map(|result| result.unwrap_or_else(|_| Err(Error::Defect("loading it failed".to_owned()))))

@@ -1,9 +1,11 @@
 //! The engine: models by file, a queue, and worker threads that serve it.
 //!
 //! Each worker serves up to [`SLOTS`](scheduler::SLOTS) requests at once and reads the weights once a step for all of
-//! them. Workers share weights and nothing else, so a request never waits for the slowest of several threads, which on
-//! a machine that is busy with other things costs more than it gains.
+//! them. Workers share weights and nothing else, so an answer never waits for the slowest of several threads, which on
+//! a machine that is busy with other things costs more than it gains. Only texts to embed, which have nothing to do with
+//! each other, are parted between workers.
 
+mod embedding;
 mod kept;
 mod library;
 mod model;
@@ -20,13 +22,13 @@ use async_trait::async_trait;
 use futures::stream;
 use stead_kernel::{
     Clock, Error, Result, Tasks,
-    ports::{Chat, Generated, Generation, GenerationStream, ModelFile},
+    ports::{Chat, Embedded, Generated, Generation, GenerationStream, ModelFile},
 };
 use tokio::sync::mpsc;
 
 use crate::kernels::Level;
 use library::Library;
-use scheduler::Scheduler;
+use scheduler::{Scheduler, Work};
 
 /// What an engine is made with.
 #[derive(Clone)]
@@ -62,10 +64,11 @@ impl EngineOptions {
     }
 }
 
-/// Runs chat models in this process, on its processors.
+/// Runs chat and embedding models in this process, on its processors.
 pub struct Engine {
     library: Library,
     scheduler: Arc<Scheduler>,
+    workers: usize,
 }
 
 impl Engine {
@@ -100,6 +103,7 @@ impl Engine {
         Ok(Self {
             library: Library::new(options),
             scheduler,
+            workers: threads,
         })
     }
 }
@@ -114,16 +118,31 @@ impl Drop for Engine {
 impl Chat for Engine {
     async fn generate(&self, model: &ModelFile, request: Generation) -> Result<GenerationStream> {
         let name = model.name.clone();
-        let loaded = self.library.get(model).await?;
+        let loaded = self.library.get(model).await?.chat(&name);
+        let loaded = loaded.map_err(|error| error.of_model(&name))?;
         let prepared = tokio::task::spawn_blocking(move || request::prepare(&loaded, &request))
             .await
             .map_err(|error| Error::internal("reading the prompt failed").because(error))?;
         let (job, receiver) = prepared.map_err(|error| error.of_model(&name))?;
-        self.scheduler.submit(job)?;
+        self.scheduler.submit(Work::Generate(Box::new(job)))?;
         Ok(Box::pin(stream::unfold(receiver, async |mut receiver| {
             let item: Result<Generated> = receiver.recv().await?;
             Some((item, receiver))
         })))
+    }
+
+    async fn embed(&self, model: &ModelFile, texts: Vec<String>) -> Result<Embedded> {
+        let loaded = self.library.get(model).await?.embedding(&model.name);
+        let loaded = loaded.map_err(|error| error.of_model(&model.name))?;
+        let workers = self.workers;
+        let prepared = tokio::task::spawn_blocking(move || embedding::prepare(&loaded, &texts, workers))
+            .await
+            .map_err(|error| Error::internal("reading the texts failed").because(error))?;
+        let (jobs, pending) = prepared.map_err(|error| error.of_model(&model.name))?;
+        for job in jobs {
+            self.scheduler.submit(Work::Embed(job))?;
+        }
+        pending.vectors().await
     }
 
     async fn load(&self, model: &ModelFile) -> Result<()> {

@@ -1,13 +1,15 @@
 //! A loaded model: weights, tokenizer, chat template, and what the file says about sampling.
 
-use std::{fs, num::NonZero, path::Path, thread};
+use std::{fs, num::NonZero, path::Path, sync::Arc, thread};
 
-use super::{EngineOptions, kept::Kept};
+use super::{EngineOptions, embedding::Embedder, kept::Kept};
 use crate::{
+    encoder,
     error::{Error, Result},
     gguf::Gguf,
     kernels::Level,
     model::{Config, Network},
+    safetensors,
     text::{ChatTemplate, Tokenizer},
 };
 
@@ -17,9 +19,53 @@ const TEMPERATURE: f64 = 0.2;
 const TOP_P: f64 = 0.9;
 const TOP_K: usize = 40;
 /// Beyond these, threads wait for memory.
-const MAX_LOAD_THREADS: usize = 8;
+pub(super) const MAX_LOAD_THREADS: usize = 8;
 
-/// A loaded model.
+/// A loaded model, by what it is for.
+#[derive(Clone)]
+pub(super) enum Loaded {
+    /// Chats.
+    Chat(Arc<Model>),
+    /// Embeddings.
+    Embedding(Arc<Embedder>),
+}
+
+impl Loaded {
+    /// Loads a file, whose own header says which of the two it is.
+    pub(super) fn load(path: &Path, options: &EngineOptions) -> Result<Self> {
+        if safetensors::is_at(path)? {
+            let file = safetensors::open(path)?;
+            return Embedder::load(&file).map(|embedder| Self::Embedding(Arc::new(embedder)));
+        }
+        let file = Gguf::open(path)?;
+        if encoder::Config::is_of(&file) {
+            return Embedder::load(&file).map(|embedder| Self::Embedding(Arc::new(embedder)));
+        }
+        Model::of(&file, options).map(|model| Self::Chat(Arc::new(model)))
+    }
+
+    /// The model of chats; `name` is for the refusal of one of embeddings.
+    pub(super) fn chat(self, name: &str) -> Result<Arc<Model>> {
+        match self {
+            Self::Chat(model) => Ok(model),
+            Self::Embedding(_) => Err(Error::Request(format!(
+                "the model {name} is an embedding model and cannot chat; ask it for embeddings"
+            ))),
+        }
+    }
+
+    /// The model of embeddings; `name` is for the refusal of one of chats.
+    pub(super) fn embedding(self, name: &str) -> Result<Arc<Embedder>> {
+        match self {
+            Self::Embedding(model) => Ok(model),
+            Self::Chat(_) => Err(Error::Request(format!(
+                "the model {name} is a chat model and makes no embeddings; use an embedding model"
+            ))),
+        }
+    }
+}
+
+/// A loaded chat model.
 pub(super) struct Model {
     pub(super) level: Level,
     pub(super) network: Network,
@@ -42,15 +88,14 @@ pub(super) struct Defaults {
 
 impl Model {
     /// Loads a file.
-    pub(super) fn load(path: &Path, options: &EngineOptions) -> Result<Self> {
-        let file = Gguf::open(path)?;
-        let config = Config::read(&file)?;
-        check_memory(Network::bytes(&file, &config))?;
+    fn of(file: &Gguf, options: &EngineOptions) -> Result<Self> {
+        let config = Config::read(file)?;
+        check_memory(Network::bytes(file, &config))?;
         let threads = thread::available_parallelism()
             .map_or(1, NonZero::get)
             .min(MAX_LOAD_THREADS);
         let (tokenizer, network) = thread::scope(|scope| {
-            let (file, vocabulary) = (&file, config.vocabulary);
+            let vocabulary = config.vocabulary;
             let tokenizer = scope.spawn(move || Tokenizer::read(file, vocabulary));
             let network = Network::load(file, config, threads);
             (tokenizer.join(), network)
@@ -60,9 +105,9 @@ impl Model {
         let network = network?;
         Ok(Self {
             level: Level::best(),
-            template: ChatTemplate::read(&file, &tokenizer, options.clock.clone())?,
+            template: ChatTemplate::read(file, &tokenizer, options.clock.clone())?,
             context: network.config.context.min(options.context),
-            defaults: Defaults::read(&file)?,
+            defaults: Defaults::read(file)?,
             kept: Kept::default(),
             network,
             tokenizer,
@@ -81,7 +126,7 @@ impl Defaults {
 }
 
 /// Refuses a model that the machine has no memory for, where the machine says how much it has.
-fn check_memory(needed: u64) -> Result<()> {
+pub(super) fn check_memory(needed: u64) -> Result<()> {
     let Ok(text) = fs::read_to_string("/proc/meminfo") else {
         return Ok(());
     };

@@ -8,10 +8,34 @@ use std::{
 
 use stead_kernel::{Error, Result};
 
-use super::sequence::Job;
+use super::{embedding, sequence};
 
 /// Requests that a worker serves at once.
 pub(super) const SLOTS: usize = 8;
+
+/// What workers do.
+pub(super) enum Work {
+    /// Answers.
+    Generate(Box<sequence::Job>),
+    /// Vectors.
+    Embed(embedding::Job),
+}
+
+impl Work {
+    fn is_cancelled(&self) -> bool {
+        match self {
+            Self::Generate(job) => job.is_cancelled(),
+            Self::Embed(job) => job.is_cancelled(),
+        }
+    }
+
+    fn cache_bytes(&self) -> usize {
+        match self {
+            Self::Generate(job) => job.cache_bytes,
+            Self::Embed(job) => job.cache_bytes,
+        }
+    }
+}
 
 /// Hands jobs to workers, in their order, to the one that has least to do.
 pub(super) struct Scheduler {
@@ -22,10 +46,10 @@ pub(super) struct Scheduler {
 }
 
 struct State {
-    waiting: VecDeque<Job>,
+    waiting: VecDeque<Work>,
     /// For each worker, how many requests it serves.
     loads: Vec<usize>,
-    /// Bytes set aside for keys and values of requests under way.
+    /// Bytes set aside for keys, values and states of requests under way.
     reserved: usize,
     closed: bool,
 }
@@ -48,7 +72,7 @@ impl Scheduler {
     }
 
     /// Queues a job.
-    pub(super) fn submit(&self, job: Job) -> Result<()> {
+    pub(super) fn submit(&self, job: Work) -> Result<()> {
         let mut state = self.state();
         if state.closed {
             return Err(Error::unavailable("the embedded engine is stopping"));
@@ -68,7 +92,7 @@ impl Scheduler {
     }
 
     /// Jobs for a worker to start now. A worker with nothing under way waits for one; `None` means the end.
-    pub(super) fn next(&self, worker: usize) -> Option<Vec<Job>> {
+    pub(super) fn next(&self, worker: usize) -> Option<Vec<Work>> {
         let mut state = self.state();
         loop {
             let jobs = state.take(worker, self.cache_bytes);
@@ -107,7 +131,7 @@ impl Scheduler {
 
 impl State {
     /// Takes jobs off the queue as long as no other worker has less to do than this one.
-    fn take(&mut self, worker: usize, cache_bytes: usize) -> Vec<Job> {
+    fn take(&mut self, worker: usize, cache_bytes: usize) -> Vec<Work> {
         let mut jobs = Vec::new();
         loop {
             let least = self.loads.iter().copied().min().unwrap_or(0);
@@ -124,12 +148,12 @@ impl State {
                 continue;
             }
             // One request may always run, however much it wants.
-            if self.reserved > 0 && self.reserved + job.cache_bytes > cache_bytes {
+            if self.reserved > 0 && self.reserved + job.cache_bytes() > cache_bytes {
                 self.waiting.push_front(job);
                 return jobs;
             }
             *load += 1;
-            self.reserved += job.cache_bytes;
+            self.reserved += job.cache_bytes();
             jobs.push(job);
         }
     }

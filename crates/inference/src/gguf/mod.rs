@@ -13,7 +13,7 @@ mod value;
 
 use std::{collections::HashMap, fs::File, os::unix::fs::FileExt, path::Path};
 
-pub(crate) use tensor::{Entry, Format};
+pub(crate) use tensor::{Entry, Format, Sort};
 pub(crate) use value::{List, Value};
 
 use crate::error::{Error, Result};
@@ -62,6 +62,23 @@ impl Gguf {
         let alignment = alignment(&metadata)?;
         let data = cursor.position().next_multiple_of(alignment);
         check_extents(&tensors, alignment, length.saturating_sub(data))?;
+        Ok(Self {
+            file,
+            metadata,
+            tensors,
+            data,
+        })
+    }
+
+    /// The same of a file in another format, whose header was read elsewhere; offsets count from `data`.
+    pub(crate) fn assemble(
+        file: File,
+        metadata: HashMap<String, Value>,
+        tensors: HashMap<String, Entry>,
+        data: u64,
+    ) -> Result<Self> {
+        let length = file.metadata()?.len();
+        check_extents(&tensors, 1, length.saturating_sub(data))?;
         Ok(Self {
             file,
             metadata,

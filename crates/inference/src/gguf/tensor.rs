@@ -23,7 +23,48 @@ pub(crate) struct Entry {
     pub(super) bytes: u64,
 }
 
+/// Formats of plain numbers, in which other files than GGUF have their tensors too.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Sort {
+    F32,
+    F16,
+    BF16,
+}
+
 impl Entry {
+    /// A tensor of plain numbers; `None` when its shape makes no sense.
+    pub(crate) fn plain(sort: Sort, shape: &[u64], offset: u64) -> Option<Self> {
+        let (kind, bytes) = match sort {
+            Sort::F32 => (GgmlDType::F32, 4),
+            Sort::F16 => (GgmlDType::F16, 2),
+            Sort::BF16 => (GgmlDType::BF16, 2),
+        };
+        let (columns, others) = shape.split_last()?;
+        let rows = others
+            .iter()
+            .try_fold(1_u64, |rows, dimension| rows.checked_mul(*dimension))?;
+        let sensible = |count: u64| (1..=MAX_DIMENSION).contains(&count);
+        if !sensible(*columns) || !sensible(rows) {
+            return None;
+        }
+        Some(Self {
+            columns: usize::try_from(*columns).ok()?,
+            rows: usize::try_from(rows).ok()?,
+            format: Format {
+                kind,
+                block: 1,
+                bytes,
+            },
+            offset,
+            bytes: columns.checked_mul(bytes as u64)?.checked_mul(rows)?,
+        })
+    }
+
+    /// Its length in bytes.
+    pub(crate) fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
     /// Bytes of a row.
     pub(crate) fn row_bytes(&self) -> usize {
         self.columns / self.format.block * self.format.bytes

@@ -21,7 +21,8 @@ use std::sync::LazyLock;
 
 pub(crate) use tile::{BLOCK, FourBit, Halves, Line, Packed, Row, TILE_ROWS, multiply};
 pub(crate) use vector::{
-    SmallProduct, Softmax, add, multiply_add, normalise, quantise, silu_multiply, softmax_page, widen,
+    SmallProduct, Softmax, add, gelu, layer_norm, multiply_add, normalise, quantise, silu_multiply,
+    softmax_page, widen,
 };
 
 /// The best instruction set that this processor has and the kernels know.

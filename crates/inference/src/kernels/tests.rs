@@ -212,6 +212,46 @@ fn vector_functions_agree_with_their_definitions() {
     }
 }
 
+/// The Gaussian error linear unit by the series of the error function, in double precision.
+#[expect(clippy::cast_possible_truncation, reason = "far within single precision")]
+fn exact_gelu(value: f32) -> f32 {
+    let x = f64::from(value) * std::f64::consts::FRAC_1_SQRT_2;
+    let (mut term, mut sum) = (x, x);
+    for n in 1..200_u32 {
+        term *= -x * x / f64::from(n);
+        sum += term / f64::from(2 * n + 1);
+    }
+    let erf = sum * std::f64::consts::FRAC_2_SQRT_PI;
+    (f64::from(value) * 0.5 * (1.0 + erf)) as f32
+}
+
+#[test]
+fn what_encoders_compute_agrees_with_its_definition() {
+    let input = numbers(9, 100, 5.0);
+    let (weights, bias) = (numbers(10, 100, 2.0), numbers(11, 100, 1.0));
+    let mean = input.iter().sum::<f32>() / 100.0;
+    let variance = input.iter().map(|value| (value - mean).powi(2)).sum::<f32>() / 100.0;
+    let scale = 1.0 / (variance + 1e-5).sqrt();
+    let normed: Vec<f32> = (0..100)
+        .map(|index| (input[index] - mean) * scale * weights[index] + bias[index])
+        .collect();
+    let activated: Vec<f32> = input.iter().map(|value| exact_gelu(*value)).collect();
+    for level in Level::available() {
+        let mut row = input.clone();
+        layer_norm(level, &mut row, &weights, &bias, 1e-5);
+        assert_close(&row, &normed, 1e-5, "layer norm");
+        let mut row = input.clone();
+        gelu(level, &mut row);
+        assert_close(&row, &activated, 1e-6, "gelu");
+        let mut extremes = [-1e30, -40.0, 40.0, 0.0];
+        gelu(level, &mut extremes);
+        assert_eq!(extremes, [0.0, 0.0, 40.0, 0.0]);
+        let mut flat = [3.0; 32];
+        layer_norm(level, &mut flat, &[1.0; 32], &[0.5; 32], 1e-12);
+        assert_eq!(flat, [0.5; 32], "a row without variance is its bias");
+    }
+}
+
 #[test]
 fn a_softmax_over_pages_is_that_over_all() {
     let scores = numbers(9, 40, 10.0);

@@ -52,10 +52,11 @@ pub(super) struct Projection {
 }
 
 /// A matrix to read.
-struct Wanted {
-    name: String,
-    rows: usize,
-    columns: usize,
+#[derive(Debug)]
+pub(crate) struct Wanted {
+    pub(crate) name: String,
+    pub(crate) rows: usize,
+    pub(crate) columns: usize,
 }
 
 impl Network {
@@ -121,7 +122,8 @@ impl Layer {
     }
 }
 
-fn take(matrices: &mut HashMap<String, Matrix>, name: &str) -> Result<Matrix> {
+/// Takes a matrix that was read.
+pub(crate) fn take(matrices: &mut HashMap<String, Matrix>, name: &str) -> Result<Matrix> {
     matrices
         .remove(name)
         .ok_or_else(|| Error::damaged(format!("it has no tensor `{name}`")))
@@ -152,7 +154,8 @@ fn wanted(file: &Gguf, config: &Config) -> Vec<Wanted> {
     list
 }
 
-fn read_all(file: &Gguf, wanted: &[Wanted], threads: usize) -> Result<HashMap<String, Matrix>> {
+/// Reads matrices with up to `threads` threads.
+pub(crate) fn read_all(file: &Gguf, wanted: &[Wanted], threads: usize) -> Result<HashMap<String, Matrix>> {
     let next = AtomicUsize::new(0);
     let done = Mutex::new(Ok(HashMap::with_capacity(wanted.len())));
     let work = || {

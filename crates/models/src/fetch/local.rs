@@ -1,31 +1,51 @@
 //! Files of this machine.
 
 use std::{
+    collections::BTreeMap,
     fs::{File, OpenOptions},
     os::{fd::AsRawFd, unix::fs::OpenOptionsExt},
     path::{Path, PathBuf},
 };
 
-use stead_kernel::{Error, Result, steps::Progress};
+use stead_kernel::{Error, Result, ports::PACKED_FILES, steps::Progress};
 
-use super::{Failure, Files, partial::Partial};
+use super::{Failure, Files, packed, partial::Partial};
+use crate::source::Source;
 
 /// Copies a file. Where it really lies, symbolic links resolved, must be allowed.
 pub(super) async fn copy(
+    source: &Source,
     path: &Path,
     files: &Files,
     partial: Partial,
     progress: &Progress,
 ) -> Result<Partial, Failure> {
     let (path, files, progress) = (path.to_owned(), files.clone(), progress.clone());
+    let is_embedding = source.embedding_folder().is_some();
     partial
         .with(move |partial| {
             let mut file = open(&path, &files)?;
             let metadata = file.metadata().map_err(unreadable)?;
-            partial.begin_now(metadata.len())?;
-            partial.append_all(&mut file, &progress)
+            if !is_embedding {
+                partial.begin_now(metadata.len())?;
+                return partial.append_all(&mut file, &progress);
+            }
+            let mut packed = packed::pack(file, metadata.len(), beside(&path, &files)?)?;
+            partial.begin_now(packed.size)?;
+            partial.append_all(&mut packed.content, &progress)
         })
         .await
+}
+
+/// What lies beside an embedding model's weights. What may not be read is as good as not there.
+fn beside(path: &Path, files: &Files) -> Result<BTreeMap<&'static str, String>> {
+    let mut texts = BTreeMap::new();
+    for name in PACKED_FILES {
+        if let Ok(mut file) = open(&path.with_file_name(name), files) {
+            texts.insert(name, packed::text(name, &mut file)?);
+        }
+    }
+    Ok(texts)
 }
 
 /// Opens first and looks then where the open file is, so that nobody can exchange it in between.

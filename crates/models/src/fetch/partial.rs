@@ -18,12 +18,54 @@ use crate::{
 
 /// The first bytes of every GGUF file.
 const MAGIC: &[u8; 4] = b"GGUF";
+/// So many of a file's first bytes are looked at.
+const HEAD: usize = 9;
 /// After so many bytes the file is synced, so that an unpinned file can be trusted so far after a power failure.
 const SYNC_EVERY: u64 = 32 << 20;
 /// What a download leaves free on the disk, so that the state, the journal and events can still be written.
 const RESERVE: u64 = 256 << 20;
 /// How much is read at once when what is there is hashed again.
 const CHUNK: usize = 1 << 20;
+
+/// What a file must be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Format {
+    Gguf,
+    /// The weights of an embedding model: the length of a header, and the header, an object.
+    Safetensors,
+}
+
+impl Format {
+    fn of(source: &Source) -> Self {
+        match source.embedding_folder() {
+            Some(_) => Self::Safetensors,
+            None => Self::Gguf,
+        }
+    }
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::Gguf => "GGUF",
+            Self::Safetensors => "safetensors",
+        }
+    }
+
+    /// Whether a file of the format may begin so.
+    fn may_begin(self, head: &[u8]) -> bool {
+        match self {
+            Self::Gguf => head.iter().zip(MAGIC).all(|(byte, expected)| byte == expected),
+            Self::Safetensors => head.get(8).is_none_or(|byte| *byte == b'{'),
+        }
+    }
+
+    /// The length of the shortest file of the format, in bytes.
+    fn shortest(self) -> usize {
+        match self {
+            Self::Gguf => MAGIC.len(),
+            Self::Safetensors => HEAD,
+        }
+    }
+}
 
 /// What the web said about the file, kept beside it so that a later process can go on.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -49,6 +91,7 @@ pub(super) struct Partial {
     file: File,
     hasher: Sha256,
     head: Vec<u8>,
+    format: Format,
     length: u64,
 }
 
@@ -78,11 +121,12 @@ impl Partial {
     /// Opens what is there of the source's file, or begins it.
     pub(super) async fn open(folder: &Path, source: &Source, pin: Option<&str>) -> Result<Self, Failure> {
         let (folder, pin) = (folder.to_owned(), pin.map(str::to_owned));
-        let (stem, source) = (stem(source), source.text.clone());
-        blocking(move || Self::open_now(folder, stem, source, pin)).await
+        let source = source.clone();
+        blocking(move || Self::open_now(folder, &source, pin)).await
     }
 
-    fn open_now(folder: PathBuf, stem: String, source: String, pin: Option<String>) -> Result<Self, Failure> {
+    fn open_now(folder: PathBuf, source: &Source, pin: Option<String>) -> Result<Self, Failure> {
+        let stem = stem(source);
         fs::create_dir_all(&folder).map_err(here)?;
         let path = folder.join(format!("{stem}.partial"));
         let file = OpenOptions::new()
@@ -103,13 +147,14 @@ impl Partial {
             .unwrap_or_default();
         let mut partial = Self {
             notes,
-            source,
+            source: source.text.clone(),
             pin,
             folder,
             stem,
             file,
             hasher: Sha256::new(),
             head: Vec::new(),
+            format: Format::of(source),
             length: 0,
         };
         partial.take_up()?;
@@ -146,7 +191,7 @@ impl Partial {
     fn account(&mut self, chunk: &[u8]) {
         self.hasher.update(chunk);
         self.length += chunk.len() as u64;
-        if let Some(missing) = MAGIC.len().checked_sub(self.head.len()) {
+        if let Some(missing) = HEAD.checked_sub(self.head.len()) {
             self.head.extend(chunk.iter().take(missing));
         }
     }
@@ -211,7 +256,7 @@ impl Partial {
         fits(total.saturating_sub(self.length), free).map_err(Failure::Here)
     }
 
-    /// Appends bytes; the first ones must be a GGUF file's.
+    /// Appends bytes; the first ones must be a model's.
     pub(super) async fn append(mut self, bytes: Vec<u8>) -> Result<Self, Failure> {
         blocking(move || self.append_now(&bytes).map(|()| self)).await
     }
@@ -222,11 +267,11 @@ impl Partial {
             self.restart_now()?;
             return Err(Error::invalid("more bytes came than were announced").into());
         }
-        if self.head.len() < MAGIC.len() {
-            let head: Vec<u8> = self.head.iter().chain(bytes).copied().take(MAGIC.len()).collect();
-            if !MAGIC.starts_with(&head) {
+        if self.head.len() < HEAD {
+            let head: Vec<u8> = self.head.iter().chain(bytes).copied().take(HEAD).collect();
+            if !self.format.may_begin(&head) {
                 self.restart_now()?;
-                return Err(not_a_model(bytes).into());
+                return Err(not_a_model(bytes, self.format).into());
             }
         }
         self.file.write_all(bytes).map_err(here)?;
@@ -302,8 +347,9 @@ impl Partial {
                 Error::unavailable(format!("it ended after {} of {total} bytes", self.length)).into(),
             );
         }
-        if self.head != MAGIC {
-            let message = format!("it has {} bytes, which are no GGUF file", self.length);
+        if self.head.len() < self.format.shortest() {
+            let (length, format) = (self.length, self.format.name());
+            let message = format!("it has {length} bytes, which are no {format} file");
             self.restart_now()?;
             return Err(Error::invalid(message).into());
         }
@@ -338,14 +384,20 @@ fn fits(needed: u64, free: u64) -> Result<(), Error> {
     .hint("make space; what was fetched so far is kept and the rest is fetched then"))
 }
 
-fn not_a_model(bytes: &[u8]) -> Error {
+fn not_a_model(bytes: &[u8], format: Format) -> Error {
     let text = String::from_utf8_lossy(bytes.get(..bytes.len().min(512)).unwrap_or_default()).to_lowercase();
     let page = text.trim_start().starts_with("<!doctype html") || text.trim_start().starts_with("<html");
     if page {
         return Error::invalid("it is a web page, not a model file")
             .hint("use the address of the file itself; a sign-in page looks like this too");
     }
-    Error::invalid("it does not begin like a GGUF file").hint("only models in the GGUF format can be used")
+    let error = Error::invalid(format!("it does not begin like a {} file", format.name()));
+    match format {
+        Format::Gguf => {
+            error.hint("only models in the GGUF format, and embedding models in .safetensors, can be used")
+        }
+        Format::Safetensors => error,
+    }
 }
 
 /// The local disk failed: no other source can help.

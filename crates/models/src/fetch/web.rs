@@ -58,13 +58,19 @@ pub(super) async fn download(
     }
 }
 
-fn headers(partial: &Partial) -> HeaderMap {
+/// The headers of every request.
+pub(super) fn usual_headers() -> HeaderMap {
     let mut headers = HeaderMap::new();
     headers.insert(
         header::USER_AGENT,
         HeaderValue::from_static(concat!("stead/", env!("CARGO_PKG_VERSION"))),
     );
     headers.insert(header::ACCEPT_ENCODING, HeaderValue::from_static("identity"));
+    headers
+}
+
+fn headers(partial: &Partial) -> HeaderMap {
+    let mut headers = usual_headers();
     if partial.position() > 0 {
         let range = HeaderValue::try_from(format!("bytes={}-", partial.position()));
         headers.extend(range.ok().map(|range| (header::RANGE, range)));
@@ -109,7 +115,8 @@ fn continuation(response: &Response<Body>, partial: &Partial) -> Result<Continua
     }
 }
 
-fn refused(status: StatusCode) -> Error {
+/// What a status other than success says.
+pub(super) fn refused(status: StatusCode) -> Error {
     let message = format!("it answered {status}");
     match status.as_u16() {
         401 | 403 => Error::forbidden(message).hint("only files that need no sign-in can be fetched"),
@@ -180,14 +187,14 @@ async fn receive(answer: Answer, partial: Partial, progress: &Progress) -> Resul
 }
 
 /// How the body stands after a batch.
-enum End {
+pub(super) enum End {
     NotYet,
     Whole,
     Broken(Error),
 }
 
 /// Reads until there is enough to write. What came before a fault is handed over with it, so that it is kept.
-async fn gather(body: &mut Body) -> (Vec<u8>, End) {
+pub(super) async fn gather(body: &mut Body) -> (Vec<u8>, End) {
     let mut batch = Vec::new();
     while batch.len() < BATCH {
         match tokio::time::timeout(STALL, body.frame()).await {

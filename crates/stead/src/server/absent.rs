@@ -4,8 +4,8 @@ use async_trait::async_trait;
 use stead_kernel::{
     Error, Result,
     ports::{
-        Chat, Events, Generation, GenerationStream, ModelFile, Page, Record, RecordKey, RecordQuery,
-        RecordWrite, Records, Vault,
+        Chat, Embedded, Events, Generation, GenerationStream, ModelFile, Page, Record, RecordKey,
+        RecordQuery, RecordWrite, Records, Vault,
         events::{AuditQuery, AuditRow, Event, RequestQuery, RequestRow, UsageQuery, UsageRow},
     },
 };
@@ -16,6 +16,10 @@ pub(super) struct NoEngine(pub(super) &'static str);
 #[async_trait]
 impl Chat for NoEngine {
     async fn generate(&self, _: &ModelFile, _: Generation) -> Result<GenerationStream> {
+        Err(Error::unsupported(self.0))
+    }
+
+    async fn embed(&self, _: &ModelFile, _: Vec<String>) -> Result<Embedded> {
         Err(Error::unsupported(self.0))
     }
 

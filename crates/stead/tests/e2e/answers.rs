@@ -89,6 +89,55 @@ async fn both_openai_sdks_get_the_same_real_answer_streaming_and_not() {
     }
 }
 
+/// Texts of one meaning are nearer to each other than to another one's, by the vectors of a real model from a file.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_real_embedding_model_tells_which_texts_mean_the_same() {
+    let installation = Installation::started().await;
+    let manifest = installation.path("embedding.yaml");
+    let file = told("STEAD_TEST_EMBEDDING_MODEL");
+    let text = format!(
+        "apiVersion: stead.dev/v1alpha1\nkind: Model\nmetadata: {{name: minilm}}\nspec: {{sources: ['file:{file}']}}\n---\n\
+         apiVersion: stead.dev/v1alpha1\nkind: ModelProvider\nmetadata: {{name: local}}\nspec: {{type: embedded}}\n---\n\
+         apiVersion: stead.dev/v1alpha1\nkind: ModelRoute\nmetadata: {{name: vectors}}\nspec: {{targets: [{{provider: local, model: minilm}}]}}\n"
+    );
+    std::fs::write(&manifest, text).expect("writable");
+    let applied = installation
+        .stead(&["apply", "-f", &manifest.to_string_lossy()])
+        .await;
+    applied.ok();
+    let wait = ["wait", "model/minilm", "--for=condition=Ready", "--timeout=120s"];
+    installation.stead(&wait).await.ok();
+    installation.until_listed("vectors").await;
+    let texts = [
+        "The cat sits on the mat.",
+        "A cat is sitting on a rug.",
+        "Quarterly revenue rose.",
+    ];
+    let asked = json!({"model": "vectors", "input": texts});
+    let (status, answer) = installation.json("POST", "/v1/embeddings", asked).await;
+    assert_eq!(status, 200, "{answer}");
+    let vector = |index: usize| -> Vec<f64> {
+        let numbers = answer["data"][index]["embedding"].as_array().expect("a vector");
+        numbers.iter().filter_map(Value::as_f64).collect()
+    };
+    let likeness = |left: &[f64], right: &[f64]| left.iter().zip(right).map(|(a, b)| a * b).sum::<f64>();
+    let (cat, rug, revenue) = (vector(0), vector(1), vector(2));
+    assert_eq!(cat.len(), 384);
+    // 0.769 and -0.036 by the reference in double precision.
+    assert!(
+        (likeness(&cat, &rug) - 0.769).abs() < 0.02,
+        "{}",
+        likeness(&cat, &rug)
+    );
+    assert!(
+        (likeness(&cat, &revenue) + 0.036).abs() < 0.02,
+        "{}",
+        likeness(&cat, &revenue)
+    );
+    let (status, refused) = installation.ask("vectors", "Hello").await;
+    assert_eq!(status, 400, "{refused}");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_conversation_on_the_command_line_is_remembered() {
     let installation = Installation::with_model().await;

@@ -1,5 +1,6 @@
 //! The controller against a resource API in memory, a scripted web and a real disk.
 
+mod embedding;
 mod host;
 mod packages;
 mod sharing;

