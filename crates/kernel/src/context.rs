@@ -7,7 +7,7 @@ use std::{
 
 use crate::{
     Authorizer, Clock, Roles, Settings, Tasks,
-    ports::{Chat, ControlProcess, Events, Exec, Models, Outbound, Prices, Records, Vault},
+    ports::{Chat, ControlProcess, Events, Exec, Models, Outbound, Prices, Records, Traces, Vault},
 };
 
 /// Everything that a domain may use. Cheap to clone.
@@ -40,6 +40,8 @@ pub struct Ports {
     pub events: Arc<dyn Events>,
     /// What people make and change.
     pub records: Arc<dyn Records>,
+    /// What applications trace.
+    pub traces: Arc<dyn Traces>,
     /// The embedded engine.
     pub chat: Arc<dyn Chat>,
     /// The model APIs of this process.

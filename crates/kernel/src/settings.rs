@@ -45,6 +45,27 @@ pub struct Settings {
     pub access_log: AccessLog,
     /// The file that these lines are added to; standard error when it is empty.
     pub access_log_file: PathBuf,
+    /// Whether a program of this machine needs no key to trace into the project `default` and to read what lies there.
+    pub opik_local: OpikLocal,
+}
+
+/// Whether programs of this machine need no key for Opik's API, on a server that listens on loopback alone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum OpikLocal {
+    /// They need none, unless the server runs as root or as a service, where others may use the machine too.
+    Auto,
+    /// They need none.
+    On,
+    /// They need one.
+    Off,
+}
+
+impl OpikLocal {
+    /// Whether they need none; `Auto` is settled at start, and counts as that they need one until then.
+    pub const fn is_on(self) -> bool {
+        matches!(self, Self::On)
+    }
 }
 
 /// The form of the access log.
@@ -93,6 +114,7 @@ impl Default for Settings {
             drain_delay: Duration::ZERO,
             access_log: AccessLog::Off,
             access_log_file: PathBuf::new(),
+            opik_local: OpikLocal::Auto,
         }
     }
 }

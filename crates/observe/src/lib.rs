@@ -3,6 +3,7 @@
 //! *Invariant:* sums come from the server's rollups; nothing here adds up a page of rows.
 
 mod command;
+mod opik;
 mod routes;
 
 use stead_kernel::{Module, Running};
@@ -12,12 +13,12 @@ pub fn module() -> Module {
     Module {
         name: "observe",
         kinds: Vec::new(),
-        collections: Vec::new(),
+        collections: opik::collections(),
         commands: vec![command::trace(), command::usage()],
         start: |context| {
             Box::pin(async move {
                 Ok(Running {
-                    routes: routes::routes(context.ports),
+                    routes: opik::routes(&context).merge(routes::routes(context.ports)),
                     ..Running::default()
                 })
             })

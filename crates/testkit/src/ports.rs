@@ -9,12 +9,13 @@ use async_trait::async_trait;
 use futures::{StreamExt, future::BoxFuture};
 use stead_kernel::{
     AccessRequest, Authorizer, Body, Context, DataDir, Error, Identity, Ports, Principal, Result, Settings,
-    Tasks,
+    Tasks, Timestamp,
     ports::{
         Chat, Embedded, Exec, FinishReason, Generated, Generation, GenerationStream, ModelFile, Models,
-        Price, Prices, ProcessOutput, ProcessRequest, TokenUsage, Vault,
+        Price, Prices, ProcessOutput, ProcessRequest, TokenUsage, Traces, Vault, traces,
     },
 };
+use uuid::Uuid;
 
 use crate::{FakeApi, FakeWeb, ManualClock, MemoryEvents, MemoryRecords};
 
@@ -27,6 +28,8 @@ pub struct FakePorts {
     pub events: Arc<MemoryEvents>,
     /// Remembers.
     pub records: Arc<MemoryRecords>,
+    /// None, unless the test puts a store here.
+    pub traces: Arc<dyn Traces>,
     /// Answers what the test told it to.
     pub chat: Arc<ScriptedChat>,
     /// Asks nobody; answers as the test's script says.
@@ -43,6 +46,7 @@ impl Default for FakePorts {
         Self {
             events: Arc::default(),
             records: Arc::new(MemoryRecords::new(clock.clone())),
+            traces: Arc::new(NoTraces),
             chat: Arc::default(),
             models: Arc::default(),
             exec: Arc::default(),
@@ -60,6 +64,7 @@ impl FakePorts {
             authorizer: Arc::new(AllowAll),
             events: self.events.clone(),
             records: self.records.clone(),
+            traces: self.traces.clone(),
             chat: self.chat.clone(),
             models: self.models.clone(),
             prices: Arc::new(NoPrices),
@@ -337,4 +342,47 @@ impl Chat for ScriptedChat {
     }
 
     async fn unload(&self, _model: &ModelFile) {}
+}
+
+/// No store of traces.
+struct NoTraces;
+
+fn no_traces() -> Error {
+    Error::unsupported("this test has no store of traces")
+}
+
+#[async_trait]
+impl Traces for NoTraces {
+    async fn write(&self, _: Vec<traces::Write>) -> Result<()> {
+        Err(no_traces())
+    }
+
+    async fn entry(&self, _: traces::Kind, _: &str, _: Uuid) -> Result<Option<traces::Entry>> {
+        Err(no_traces())
+    }
+
+    async fn entries(&self, _: traces::Kind, _: traces::Query) -> Result<traces::Found<traces::Entry>> {
+        Err(no_traces())
+    }
+
+    async fn threads(&self, _: traces::Query) -> Result<traces::Found<traces::Thread>> {
+        Err(no_traces())
+    }
+
+    async fn sums(
+        &self,
+        _: traces::Counted,
+        _: traces::Query,
+        _: traces::Bucket,
+    ) -> Result<Vec<(Timestamp, traces::Sums)>> {
+        Err(no_traces())
+    }
+
+    async fn score_names(&self, _: traces::Counted, _: &str, _: &[Uuid]) -> Result<Vec<String>> {
+        Err(no_traces())
+    }
+
+    async fn comment(&self, _: &str, _: Uuid) -> Result<Option<traces::Comment>> {
+        Err(no_traces())
+    }
 }

@@ -8,6 +8,7 @@ mod models;
 mod outbound;
 mod prices;
 mod records;
+pub mod traces;
 mod vault;
 
 pub use chat::{
@@ -21,4 +22,5 @@ pub use models::{Answered, KeepAnswer, Keeper, Models};
 pub use outbound::{Outbound, Reach, SendOptions};
 pub use prices::{ModelLimits, NanoUsd, PicoUsd, Price, Prices, Tier, TokenPrices, UnitPrices};
 pub use records::{Page, Record, RecordKey, RecordQuery, RecordWrite, Records};
+pub use traces::Traces;
 pub use vault::Vault;

@@ -2,13 +2,15 @@
 
 use async_trait::async_trait;
 use stead_kernel::{
-    Error, Result,
+    Error, Result, Timestamp,
     ports::{
         Chat, Embedded, Events, Generation, GenerationStream, ModelFile, Page, Record, RecordKey,
-        RecordQuery, RecordWrite, Records, Vault,
+        RecordQuery, RecordWrite, Records, Traces, Vault,
         events::{AuditQuery, AuditRow, Event, RequestQuery, RequestRow, UsageQuery, UsageRow},
+        traces,
     },
 };
+use uuid::Uuid;
 
 /// No engine: the files of models lie with another process.
 pub(super) struct NoEngine(pub(super) &'static str);
@@ -53,6 +55,50 @@ impl Records for NoRecords {
 
     async fn commit(&self, _: Vec<RecordWrite>) -> Result<Vec<u64>> {
         Err(no_records())
+    }
+}
+
+/// No traces.
+pub(super) struct NoTraces;
+
+fn no_traces() -> Error {
+    Error::unsupported("this process runs the gateway alone, and keeps no traces of applications")
+        .hint("trace into a server that `stead up` started")
+}
+
+#[async_trait]
+impl Traces for NoTraces {
+    async fn write(&self, _: Vec<traces::Write>) -> Result<()> {
+        Err(no_traces())
+    }
+
+    async fn entry(&self, _: traces::Kind, _: &str, _: Uuid) -> Result<Option<traces::Entry>> {
+        Err(no_traces())
+    }
+
+    async fn entries(&self, _: traces::Kind, _: traces::Query) -> Result<traces::Found<traces::Entry>> {
+        Err(no_traces())
+    }
+
+    async fn threads(&self, _: traces::Query) -> Result<traces::Found<traces::Thread>> {
+        Err(no_traces())
+    }
+
+    async fn sums(
+        &self,
+        _: traces::Counted,
+        _: traces::Query,
+        _: traces::Bucket,
+    ) -> Result<Vec<(Timestamp, traces::Sums)>> {
+        Err(no_traces())
+    }
+
+    async fn score_names(&self, _: traces::Counted, _: &str, _: &[Uuid]) -> Result<Vec<String>> {
+        Err(no_traces())
+    }
+
+    async fn comment(&self, _: &str, _: Uuid) -> Result<Option<traces::Comment>> {
+        Err(no_traces())
     }
 }
 

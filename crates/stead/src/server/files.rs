@@ -30,7 +30,7 @@ use tokio_util::sync::CancellationToken;
 use self::{load::Loader, manifests::Stamp};
 use super::{
     Ground, Home, Own, Parts, VERSION,
-    absent::{NoEngine, NoEvents},
+    absent::{NoEngine, NoEvents, NoTraces},
     operations::Metrics,
     ports,
 };
@@ -84,6 +84,7 @@ pub(super) async fn open(ground: &Ground<'_>, options: FilesOptions) -> Result<P
         authorizer: Arc::new(TableAuthorizer::default()),
         events,
         records: Arc::clone(&stores.records) as Arc<dyn Records>,
+        traces: Arc::new(NoTraces),
         chat: Arc::new(NoEngine(NO_ENGINE)),
         vault,
     };

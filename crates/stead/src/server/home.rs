@@ -34,6 +34,7 @@ pub(super) async fn open(ground: &Ground<'_>, roles: Roles) -> Result<Parts> {
         authorizer: Arc::new(TableAuthorizer::new(stores.gateways.clone())),
         events: Arc::clone(&stores.events) as _,
         records: Arc::clone(&stores.records) as _,
+        traces: Arc::new(super::absent::NoTraces),
         chat: Arc::new(Engine::new(EngineOptions {
             threads: settings.engine_threads,
             queue: settings.engine_queue,

@@ -24,7 +24,7 @@ use stead_kernel::{
     Authenticator, Authorizer, Context, DataDir, Error, Module, Ports, Result, Roles, Settings, SystemClock,
     Tasks, Unready,
     command::Terminal,
-    ports::{Chat, Events, Records, Vault},
+    ports::{Chat, Events, Records, Traces, Vault},
 };
 use stead_net::{Authority, OutboundClient, OutboundOptions, SystemExec};
 use tokio::net::TcpListener;
@@ -202,6 +202,7 @@ struct Own {
     authorizer: Arc<dyn Authorizer>,
     events: Arc<dyn Events>,
     records: Arc<dyn Records>,
+    traces: Arc<dyn Traces>,
     chat: Arc<dyn Chat>,
     vault: Arc<dyn Vault>,
 }
@@ -218,6 +219,7 @@ fn ports(ground: &Ground<'_>, own: Own) -> Result<Ports> {
         authorizer: own.authorizer,
         events: own.events,
         records: own.records,
+        traces: own.traces,
         chat: own.chat,
         models: Arc::new(ground.asked.clone()),
         prices: Arc::new(Catalog::embedded()),

@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     Ground, Home, LinkOptions, Own, Parts,
-    absent::{NoEngine, NoRecords, NoVault},
+    absent::{NoEngine, NoRecords, NoTraces, NoVault},
     link::Link,
     ports,
     remote_events::RemoteEvents,
@@ -29,6 +29,7 @@ pub(super) async fn open(ground: &Ground<'_>, options: &LinkOptions) -> Result<P
         authorizer: Arc::new(TableAuthorizer::default()),
         events: Arc::new(RemoteEvents(Arc::clone(&link))),
         records: Arc::new(NoRecords),
+        traces: Arc::new(NoTraces),
         chat: Arc::new(NoEngine(NO_ENGINE)),
         vault: Arc::new(NoVault),
     };

@@ -1,0 +1,91 @@
+//! The REST API of Opik (<https://www.comet.com/docs/opik/reference/rest-api/overview>), as its SDKs use it, under
+//! `/opik/api` and `/opik`.
+//!
+//! Opik's workspace is a project of Stead; Opik's projects are records inside it.
+//!
+//! *Invariant:* what is not here answers 501 in Opik's own form; nothing answers with what it did not do.
+
+mod caller;
+mod projects;
+pub(crate) mod wire;
+
+use std::sync::Arc;
+
+use axum::{Json, Router, extract::State, http::StatusCode, routing::get};
+use serde_json::{Value, json};
+use stead_kernel::{Collection, Context, DataDir, Error, Ports};
+
+use self::{projects::Projects, wire::OpikError};
+
+pub(crate) use self::caller::Caller;
+
+/// What every handler works with. Cheap to clone.
+#[derive(Clone)]
+pub(crate) struct Opik {
+    /// The ports.
+    pub(crate) ports: Ports,
+    /// The resource API, for the names of projects of Stead.
+    pub(crate) client: kube::Client,
+    /// Where attached files lie.
+    pub(crate) data: DataDir,
+    /// The applications' projects.
+    pub(crate) projects: Arc<Projects>,
+    /// The largest request body, in bytes, as it comes over the wire.
+    pub(crate) body_limit: usize,
+    /// Whether requests of this machine need no key.
+    pub(crate) local: bool,
+}
+
+/// The collections of records.
+pub(crate) fn collections() -> Vec<Collection> {
+    let mut all = Vec::new();
+    all.extend(projects::COLLECTIONS);
+    all
+}
+
+/// The routes with their absolute paths.
+pub(crate) fn routes(context: &Context) -> Router {
+    let opik = Opik {
+        projects: Arc::new(Projects::new(&context.ports)),
+        ports: context.ports.clone(),
+        client: context.client.clone(),
+        data: context.data.clone(),
+        body_limit: context.settings.body_limit,
+        local: context.settings.opik_local.is_on() && context.settings.listen.ip().is_loopback(),
+    };
+    let api = api().with_state(opik);
+    Router::new().nest("/opik/api", api.clone()).nest("/opik", api)
+}
+
+/// The routes, each resource's beside the others'.
+fn api() -> Router<Opik> {
+    Router::new()
+        .route("/is-alive/ping", get(alive))
+        .route("/is-alive/ver", get(version))
+        .merge(caller::routes())
+        .merge(projects::routes())
+        .fallback(absent)
+}
+
+async fn alive() -> Json<Value> {
+    Json(json!({"message": "Healthy Server", "healthy": true}))
+}
+
+/// The version of Opik whose API this is; its SDKs ask for it.
+async fn version() -> Json<Value> {
+    Json(json!({"version": wire::OPIK_VERSION}))
+}
+
+/// What Opik has and this server has not.
+async fn absent(
+    _: Caller,
+    State(_): State<Opik>,
+    request: axum::extract::Request,
+) -> (StatusCode, OpikError) {
+    let error = Error::unsupported(format!(
+        "{} {} is not there in this server",
+        request.method(),
+        request.uri().path()
+    ));
+    (StatusCode::NOT_IMPLEMENTED, error.into())
+}

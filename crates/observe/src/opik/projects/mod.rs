@@ -1,0 +1,16 @@
+//! The applications' projects: made by name at the first write, kept as records.
+
+mod routes;
+mod shape;
+mod store;
+
+use stead_kernel::Collection;
+
+pub(super) use routes::routes;
+pub(crate) use store::{Project, Projects};
+
+/// Their collections.
+pub(super) const COLLECTIONS: [Collection; 1] = [Collection {
+    name: store::PROJECTS,
+    indexes: &["name"],
+}];
