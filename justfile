@@ -19,7 +19,7 @@ dev *arguments:
 docs:
     cargo xtask docs
 
-# A benchmark: inference, gateway.
+# A benchmark: inference, gateway, observe, start.
 bench name:
     bash benches/{{name}}/run.sh
 

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Installs what the checks and tests need, by package name, into a cache folder outside the checkout, and tells
-# where through variables. Meant to be sourced:  . tools/setup.sh [tools|kubectl|sdks|model|embedding_model …]
+# where through variables. Meant to be sourced:  . tools/setup.sh [tools|kubectl|sdks|opik|model|embedding_model …]
 #
 #   STEAD_CACHE        the cache folder (default: $XDG_CACHE_HOME/stead or ~/.cache/stead)
 #   CARGO_TARGET_DIR   build output (default: $STEAD_CACHE/target)
@@ -54,6 +54,12 @@ setup_sdks() { # the official OpenAI SDKs
     touch "$node/.done"
   fi
   export SDK_PYTHON SDK_NODE_MODULES=$node/node_modules
+}
+
+setup_opik() { # Opik's own SDK, in the oldest and the newest version that are spoken with
+  OPIK_PYTHON_OLD=$(pip_packages opik-old opik==2.1.24)/bin/python
+  OPIK_PYTHON=$(pip_packages opik opik==2.2.122)/bin/python
+  export OPIK_PYTHON_OLD OPIK_PYTHON
 }
 
 setup_model() { # the default model's file, for the tests that need it without fetching it themselves

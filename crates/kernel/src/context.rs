@@ -86,6 +86,11 @@ impl DataDir {
         self.0.join("events")
     }
 
+    /// Day files of traces.
+    pub fn traces(&self) -> PathBuf {
+        self.0.join("traces")
+    }
+
     /// The gateway's journal.
     pub fn journal(&self) -> PathBuf {
         self.0.join("journal")

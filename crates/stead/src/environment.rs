@@ -94,6 +94,12 @@ impl Environment {
             .join("stead")
     }
 
+    /// Whether this process works for others too: root's, or one that systemd started (`INVOCATION_ID`,
+    /// systemd.exec(5)).
+    pub(crate) fn is_shared(&self) -> bool {
+        rustix::process::geteuid().is_root() || self.get("INVOCATION_ID").is_some()
+    }
+
     fn home(&self) -> PathBuf {
         PathBuf::from(self.get("HOME").unwrap_or("."))
     }

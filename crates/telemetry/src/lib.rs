@@ -1,4 +1,5 @@
-//! The stores for events (what happened) and records (what people make and change), over SQLite.
+//! The stores for events (what happened), traces (what applications tell) and records (what people make and change), over
+//! SQLite.
 //!
 //! Events lie in a file per UTC day, with their usage rollups in the same transaction; records lie in one
 //! transactional file. Each store has one writer, a thread that commits whatever waits for it at once.
@@ -6,11 +7,14 @@
 //! *Invariant:* a write that was answered is on disk; nothing here knows a kind, and nothing panics on a damaged
 //! file.
 
+mod day;
 mod events;
 mod pool;
 mod queue;
 mod records;
 mod sqlite;
+mod traces;
 
 pub use events::{EventOptions, EventStore};
 pub use records::RecordStore;
+pub use traces::{TraceOptions, TraceStore};

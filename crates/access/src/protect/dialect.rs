@@ -19,6 +19,8 @@ pub(super) enum Dialect {
     Gemini,
     /// `/ollama`.
     Ollama,
+    /// `/opik`.
+    Opik,
     /// `/k8s`.
     Kubernetes,
     /// `/livez` and `/readyz`, which are asked by address, from anywhere.
@@ -28,11 +30,12 @@ pub(super) enum Dialect {
 }
 
 /// What begins with what; the first that matches counts.
-const PATHS: [(&str, Dialect); 7] = [
+const PATHS: [(&str, Dialect); 8] = [
     ("/v1/messages", Dialect::Anthropic),
     ("/v1", Dialect::OpenAi),
     ("/v1beta", Dialect::Gemini),
     ("/ollama", Dialect::Ollama),
+    ("/opik", Dialect::Opik),
     ("/k8s", Dialect::Kubernetes),
     ("/livez", Dialect::Probe),
     ("/readyz", Dialect::Probe),
@@ -78,6 +81,7 @@ impl Dialect {
                 json!({"error": {"code": code, "message": message, "status": "PERMISSION_DENIED"}})
             }
             Self::Ollama => json!({"error": message}),
+            Self::Opik => json!({"code": code, "message": message}),
             Self::Kubernetes => json!({
                 "kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Failure",
                 "message": message, "reason": "Forbidden", "code": code,
@@ -104,6 +108,8 @@ mod tests {
             ("/v1beta/models", Dialect::Gemini),
             ("/v1betas", Dialect::Own),
             ("/ollama/api/chat", Dialect::Ollama),
+            ("/opik/api/v1/private/traces", Dialect::Opik),
+            ("/opikx", Dialect::Own),
             ("/k8s/apis", Dialect::Kubernetes),
             ("/k8sx", Dialect::Own),
             ("/livez", Dialect::Probe),

@@ -165,7 +165,10 @@ impl Guard {
         if dialect.is_model_api() && cors::is_preflight(&parts) {
             return Err(Box::new(cors::preflight(&parts, dialect, welcome)));
         }
-        // 3. Who is it?
+        // 3. Who is it? Opik's SDKs show a key without saying what sort of credential it is.
+        if dialect == Dialect::Opik {
+            name_scheme(&mut parts.headers);
+        }
         let identity = self.identify(&parts);
         // 4. A gateway's token opens nothing but what a gateway needs, whatever else the other handlers would allow.
         check_gateway(&identity, parts.uri.path()).map_err(refuse)?;
@@ -191,6 +194,21 @@ impl Guard {
                 Identity::Anonymous
             }
         })
+    }
+}
+
+/// Says of a credential without a scheme that it is a bearer's.
+fn name_scheme(headers: &mut HeaderMap) {
+    let Some(value) = headers.get(header::AUTHORIZATION) else {
+        return;
+    };
+    let bytes = value.as_bytes();
+    if bytes.is_empty() || bytes.contains(&b' ') {
+        return;
+    }
+    if let Ok(mut named) = HeaderValue::from_bytes(&[b"Bearer ", bytes].concat()) {
+        named.set_sensitive(true);
+        headers.insert(header::AUTHORIZATION, named);
     }
 }
 

@@ -5,8 +5,14 @@
 //!
 //! *Invariant:* what is not here answers 501 in Opik's own form; nothing answers with what it did not do.
 
+mod attachments;
 mod caller;
+mod entries;
 mod projects;
+mod session;
+#[cfg(test)]
+mod tests;
+mod threads;
 pub(crate) mod wire;
 
 use std::sync::Arc;
@@ -40,6 +46,7 @@ pub(crate) struct Opik {
 pub(crate) fn collections() -> Vec<Collection> {
     let mut all = Vec::new();
     all.extend(projects::COLLECTIONS);
+    all.extend(attachments::COLLECTIONS);
     all
 }
 
@@ -64,6 +71,10 @@ fn api() -> Router<Opik> {
         .route("/is-alive/ver", get(version))
         .merge(caller::routes())
         .merge(projects::routes())
+        .merge(entries::routes())
+        .merge(threads::routes())
+        .merge(attachments::routes())
+        .merge(session::routes())
         .fallback(absent)
 }
 

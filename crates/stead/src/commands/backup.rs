@@ -99,12 +99,18 @@ fn fill(data: &DataDir, draft: &Path) -> Result<usize> {
     for database in [data.state(), data.records()]
         .into_iter()
         .chain(databases(&data.events()))
+        .chain(databases(&data.traces()))
     {
         let relative = relative(root, &database);
         copy_database(&database, &draft.join(&relative))?;
         files.push(relative);
     }
-    for folder in [data.journal(), data.keys(), data.blobs().join("files")] {
+    for folder in [
+        data.journal(),
+        data.keys(),
+        data.blobs().join("files"),
+        data.blobs().join("attachments"),
+    ] {
         for file in plain_files(&folder) {
             let relative = relative(root, &file);
             copy_file(&file, &draft.join(&relative))?;

@@ -78,11 +78,8 @@ fn all(root: &Path) -> Vec<Check> {
     if root.exists() {
         checks.push(server_check(root));
         checks.extend(key_files(&data));
-        let events = fs::read_dir(data.events())
-            .into_iter()
-            .flatten()
-            .flatten()
-            .map(|entry| entry.path());
+        let folders = [data.events(), data.traces()].into_iter().flat_map(fs::read_dir);
+        let events = folders.flatten().flatten().map(|entry| entry.path());
         let events = events.filter(|path| path.extension().is_some_and(|end| end == "db"));
         checks.extend(
             [data.state(), data.records()]

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use stead_access::{Gateways, TableAuthorizer};
 use stead_apiserver::ApiServer;
+use stead_catalog::Catalog;
 use stead_inference::{Engine, EngineOptions};
 use stead_kernel::{
     Authorizer, Clock, Collection, Context, DataDir, Error, Kind, Module, Principal, Result, Roles,
@@ -11,7 +12,7 @@ use stead_kernel::{
     ports::{Records, Vault},
 };
 use stead_secrets::FileVault;
-use stead_telemetry::{EventOptions, EventStore, RecordStore};
+use stead_telemetry::{EventOptions, EventStore, RecordStore, TraceOptions, TraceStore};
 
 use super::{Ground, Home, Own, Parts, VERSION, leader::Leader, ports};
 use crate::modules;
@@ -22,6 +23,7 @@ pub(super) struct Stores {
     api: ApiServer,
     events: Arc<EventStore>,
     records: Arc<RecordStore>,
+    traces: Arc<TraceStore>,
     gateways: Gateways,
 }
 
@@ -34,7 +36,7 @@ pub(super) async fn open(ground: &Ground<'_>, roles: Roles) -> Result<Parts> {
         authorizer: Arc::new(TableAuthorizer::new(stores.gateways.clone())),
         events: Arc::clone(&stores.events) as _,
         records: Arc::clone(&stores.records) as _,
-        traces: Arc::new(super::absent::NoTraces),
+        traces: Arc::clone(&stores.traces) as _,
         chat: Arc::new(Engine::new(EngineOptions {
             threads: settings.engine_threads,
             queue: settings.engine_queue,
@@ -57,10 +59,11 @@ pub(super) async fn open(ground: &Ground<'_>, roles: Roles) -> Result<Parts> {
     let clients = stores.api.client(Principal::controller("access"));
     stores.gateways.follow(&clients, &context.tasks);
 
-    let (api, events, records) = (
+    let (api, events, records, traces) = (
         stores.api.clone(),
         Arc::clone(&stores.events),
         Arc::clone(&stores.records),
+        Arc::clone(&stores.traces),
     );
     let tokens = stead_access::gateway_token_routes(stores.gateways.clone(), &context.ports);
     let clients = stores.api.clone();
@@ -72,7 +75,7 @@ pub(super) async fn open(ground: &Ground<'_>, roles: Roles) -> Result<Parts> {
             .merge(tokens),
         authenticators: vec![Arc::new(stores.gateways.clone())],
         metrics: vec![Arc::new(move || {
-            api.metrics() + &events.metrics() + &records.metrics()
+            api.metrics() + &events.metrics() + &records.metrics() + &traces.metrics()
         })],
         unready: Vec::new(),
         lost,
@@ -82,7 +85,7 @@ pub(super) async fn open(ground: &Ground<'_>, roles: Roles) -> Result<Parts> {
 }
 
 impl Stores {
-    /// Opens the three homes of data; the kinds are handed to the resource API.
+    /// Opens the four homes of data; the kinds are handed to the resource API.
     async fn open(ground: &Ground<'_>, modules: &mut [Module]) -> Result<Self> {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let data = &ground.data;
@@ -106,6 +109,13 @@ impl Stores {
             &collections,
             Arc::clone(&clock),
         )?);
+        let traces = TraceStore::open(TraceOptions {
+            folder: data.traces(),
+            retention_days: ground.settings.retention_days,
+            clock: Arc::clone(&clock),
+            prices: Arc::new(Catalog::embedded()),
+            tasks: ground.tasks.clone(),
+        })?;
         let gateways = Gateways::load(Arc::clone(&records) as Arc<dyn Records>).await?;
         let authorizer: Arc<dyn Authorizer> = Arc::new(TableAuthorizer::new(gateways.clone()));
         let api = ApiServer::open(stead_apiserver::Options {
@@ -124,6 +134,7 @@ impl Stores {
             api,
             events: Arc::new(events),
             records,
+            traces: Arc::new(traces),
             gateways,
         })
     }
@@ -131,6 +142,7 @@ impl Stores {
     pub(super) async fn close(self) {
         self.api.close().await;
         self.events.close().await;
+        self.traces.close().await;
         self.records.close().await;
     }
 }

@@ -21,8 +21,8 @@ use axum::Router;
 use stead_access::{AdminToken, Protected, Protection};
 use stead_catalog::Catalog;
 use stead_kernel::{
-    Authenticator, Authorizer, Context, DataDir, Error, Module, Ports, Result, Roles, Settings, SystemClock,
-    Tasks, Unready,
+    Authenticator, Authorizer, Context, DataDir, Error, Module, OpikLocal, Ports, Result, Roles, Settings,
+    SystemClock, Tasks, Unready,
     command::Terminal,
     ports::{Chat, Events, Records, Traces, Vault},
 };
@@ -122,7 +122,7 @@ impl Server {
             .map_err(|error| Error::internal("no local address").because(error))?;
         let (token, _) = AdminToken::load_or_create(&folder.data.keys())?;
         let ground = Ground {
-            settings: Arc::new(settings),
+            settings: Arc::new(settle(settings, environment)),
             environment,
             data: folder.data.clone(),
             tasks: Tasks::new(),
@@ -195,6 +195,18 @@ impl Server {
         std::fs::remove_file(run_file(&self.context.data)).ok();
         drained && ended
     }
+}
+
+/// Decides what was left to this machine: whether its programs need a key for Opik's API.
+fn settle(mut settings: Settings, environment: &Environment) -> Settings {
+    if settings.opik_local == OpikLocal::Auto {
+        settings.opik_local = if environment.is_shared() {
+            OpikLocal::Off
+        } else {
+            OpikLocal::On
+        };
+    }
+    settings
 }
 
 /// What differs between the sorts of processes, of what domains work with.

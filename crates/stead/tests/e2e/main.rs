@@ -1,4 +1,4 @@
-//! The release binary against the real world: kubectl, kube-rs, the OpenAI SDKs, a real model, and faults.
+//! The release binary against the real world: kubectl, kube-rs, the OpenAI and Opik SDKs, a real model, and faults.
 
 #![expect(
     clippy::indexing_slicing,
@@ -13,6 +13,7 @@ mod files;
 mod import;
 mod kill;
 mod kubernetes;
+mod opik;
 mod provider;
 mod proxies;
 mod realtime;

@@ -14,7 +14,7 @@ use std::{
 use rusqlite::Connection;
 use stead_kernel::Clock;
 
-use super::day::Day;
+use crate::day::Day;
 use crate::{
     pool::Readers,
     sqlite::{self, Error, Result},

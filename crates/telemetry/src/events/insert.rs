@@ -5,13 +5,15 @@ use std::{collections::HashMap, path::Path};
 use rusqlite::{Connection, OptionalExtension, TransactionBehavior, params};
 
 use super::{
-    day::Day,
     names::Names,
     pack::{Content, Id, Kind, Packed, PackedAudit, PackedRequest, count, outcome_number},
     rollup::{self, Slot, Sums, minute_of},
     schema,
 };
-use crate::sqlite::{self, Result};
+use crate::{
+    day::Day,
+    sqlite::{self, Result},
+};
 
 const INSERT_REQUEST: &str = "
 INSERT OR IGNORE INTO requests (

@@ -3,7 +3,6 @@
 //! *Invariant:* an event's time lies in the day of its file, and an id lies in one file only; usage is never counted
 //! from rows.
 
-mod day;
 mod files;
 mod insert;
 mod names;
@@ -32,13 +31,12 @@ use stead_kernel::{
 };
 
 use self::{
-    day::Day,
     files::{File, Files},
     pack::{Packed, pack, weight},
     rollup::{Grain, Report},
     writer::{Work, Writer, folded_days},
 };
-use crate::{queue::Queue, sqlite};
+use crate::{day::Day, queue::Queue, sqlite};
 
 /// Bodies beyond so many bytes are compressed off the runtime.
 const INLINE: usize = 16 << 10;
@@ -262,7 +260,7 @@ fn usage(files: &Files, query: UsageQuery, damaged: &mut Vec<Day>) -> Result<Vec
         report.read(&snapshot, Grain::Hour)?;
         Ok(past)
     })?;
-    let asked = |day: &Day| day.first_minute() < end && day.first_minute() + day::MINUTES > first;
+    let asked = |day: &Day| day.first_minute() < end && day.first_minute() + crate::day::MINUTES > first;
     for day in days
         .iter()
         .copied()

@@ -18,7 +18,7 @@ use stead_kernel::{
 use uuid::Uuid;
 use zstd::bulk::Compressor;
 
-use super::day::Day;
+use crate::day::Day;
 
 /// Bodies shorter than this are stored as they are.
 const COMPRESS_FROM: usize = 160;

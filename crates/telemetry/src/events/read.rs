@@ -12,13 +12,15 @@ use stead_kernel::{
 };
 
 use super::{
-    day::{Day, time},
     files::{File, Files},
     names::{self, Texts},
     pack::{Body, Id, Kind, Trace, outcome_number, outcome_of, unpack_attempts, unpack_spans, unpack_usage},
     writer::indexed_day,
 };
-use crate::sqlite::{Error, Result};
+use crate::{
+    day::{Day, time},
+    sqlite::{Error, Result},
+};
 
 /// How many items a page has when the query does not say, and at most.
 const LIMIT: usize = 50;

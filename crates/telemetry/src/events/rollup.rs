@@ -342,7 +342,7 @@ fn group_text(by: UsageGroup, number: i64, texts: &mut Texts<'_>) -> Result<Stri
         | UsageGroup::Route
         | UsageGroup::Team
         | UsageGroup::Replica => texts.text(number),
-        UsageGroup::Day => Ok(day::Day::from_number(number).to_string()),
-        UsageGroup::Hour => Ok(day::time(number.saturating_mul(60 * MINUTE)).to_string()),
+        UsageGroup::Day => Ok(crate::day::Day::from_number(number).to_string()),
+        UsageGroup::Hour => Ok(crate::day::time(number.saturating_mul(60 * MINUTE)).to_string()),
     }
 }

@@ -16,7 +16,6 @@ use rusqlite::{Connection, OptionalExtension, TransactionBehavior, params};
 use stead_kernel::Result as KernelResult;
 
 use super::{
-    day::Day,
     files::{Counters, File, Files},
     insert::DayFile,
     names::Names,
@@ -24,6 +23,7 @@ use super::{
     rollup, schema,
 };
 use crate::{
+    day::Day,
     queue::Engine,
     sqlite::{self, Error, Result},
 };

@@ -335,6 +335,8 @@ pub struct Entry {
     pub project: Uuid,
     /// What was told.
     pub fields: Fields,
+    /// What there is of what lies apart, whether or not it was read.
+    pub has: Has,
     /// When it was first heard of.
     pub created: Timestamp,
     /// When it was last told of.
@@ -351,6 +353,20 @@ pub struct Entry {
     pub cost: Option<f64>,
     /// Of a trace: what its spans come to.
     pub spans: Option<SpanTotals>,
+}
+
+/// What there is of an entry's large parts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[expect(clippy::struct_excessive_bools, reason = "one for each part")]
+pub struct Has {
+    /// An input.
+    pub input: bool,
+    /// An output.
+    pub output: bool,
+    /// Metadata.
+    pub metadata: bool,
+    /// An error.
+    pub error: bool,
 }
 
 impl Entry {

@@ -2,12 +2,13 @@
 
 mod routes;
 mod shape;
+mod stats;
 mod store;
 
 use stead_kernel::Collection;
 
 pub(super) use routes::routes;
-pub(crate) use store::{Project, Projects};
+pub(crate) use store::Projects;
 
 /// Their collections.
 pub(super) const COLLECTIONS: [Collection; 1] = [Collection {

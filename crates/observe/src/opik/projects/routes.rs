@@ -7,10 +7,13 @@ use axum::{
     response::Response,
     routing::{get, post},
 };
+use serde_json::{Value, json};
+use stead_kernel::ports::traces::Write;
 use uuid::Uuid;
 
 use super::{
     shape::{Answered, ToChange, ToCreate, ToRetrieve},
+    stats,
     store::ProjectBody,
 };
 use crate::opik::{
@@ -35,6 +38,7 @@ pub(in crate::opik) fn routes() -> Router<Opik> {
         .route("/v1/private/projects/retrieve", post(retrieve))
         .route("/v1/private/projects/delete", post(delete_all))
         .route("/v1/private/projects/{id}", get(one).patch(change).delete(delete))
+        .merge(stats::routes())
 }
 
 async fn list(
@@ -99,10 +103,17 @@ async fn retrieve(
     caller: Caller,
     State(opik): State<Opik>,
     Json(asked): Json<ToRetrieve>,
-) -> Result<Reply<Answered>, OpikError> {
+) -> Result<Reply<Value>, OpikError> {
     let found = opik.projects.find(&caller.workspace, &asked.name).await?;
     let project = found.ok_or_else(|| OpikError::not_found("Project not found"))?;
-    Ok(Reply(project.into()))
+    let id = project.id;
+    let mut shown = json!(Answered::from(project));
+    if asked.include_stats == Some(true)
+        && let Some(shown) = shown.as_object_mut()
+    {
+        shown.extend(stats::summary(&opik, &caller.workspace, id).await?);
+    }
+    Ok(Reply(shown))
 }
 
 async fn change(
@@ -142,9 +153,14 @@ async fn delete_all(
     Ok(StatusCode::NO_CONTENT)
 }
 
-/// Removes a project's record; what lies in it goes with the days that it lies in, and nobody can ask for it any more.
+/// Removes a project with all that is in it; one that is not there is passed over.
 async fn remove(opik: &Opik, caller: &Caller, id: Uuid) -> Result<(), OpikError> {
-    Ok(opik.projects.delete(&caller.workspace, id).await?)
+    opik.projects.delete(&caller.workspace, id).await?;
+    let write = Write::DeleteProject {
+        workspace: caller.workspace.clone(),
+        project: id,
+    };
+    Ok(opik.ports.traces.write(vec![write]).await?)
 }
 
 fn checked_name(name: String) -> Result<String, OpikError> {

@@ -11,7 +11,7 @@ mod times;
 
 pub(crate) use body::{Bytes, Json};
 pub(crate) use error::OpikError;
-pub(crate) use filters::{filters, order, typed};
+pub(crate) use filters::{Written, filters, order, typed};
 pub(crate) use ids::{IdList, id_of, new_id};
 pub(crate) use page::{PageOf, Paging};
 pub(crate) use query::Query;

@@ -8,55 +8,55 @@ use stead_kernel::Timestamp;
 /// Microseconds of a day.
 const LENGTH: i64 = 86_400_000_000;
 /// Minutes of a day.
-pub(super) const MINUTES: i64 = 1_440;
+pub(crate) const MINUTES: i64 = 1_440;
 
 /// A UTC day, counted from 1970-01-01.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(super) struct Day(i64);
+pub(crate) struct Day(i64);
 
 impl Day {
     /// The day of a time in microseconds since 1970.
-    pub(super) fn of(micros: i64) -> Self {
+    pub(crate) fn of(micros: i64) -> Self {
         Self(micros.div_euclid(LENGTH))
     }
 
     /// The day with this number.
-    pub(super) fn from_number(number: i64) -> Self {
+    pub(crate) fn from_number(number: i64) -> Self {
         Self(number)
     }
 
     /// Days since 1970-01-01.
-    pub(super) fn number(self) -> i64 {
+    pub(crate) fn number(self) -> i64 {
         self.0
     }
 
     /// Its first microsecond.
-    pub(super) fn start(self) -> i64 {
+    pub(crate) fn start(self) -> i64 {
         self.0.saturating_mul(LENGTH)
     }
 
     /// Its last microsecond.
-    pub(super) fn end(self) -> i64 {
+    pub(crate) fn end(self) -> i64 {
         self.start().saturating_add(LENGTH - 1)
     }
 
     /// Its first minute, counted from 1970.
-    pub(super) fn first_minute(self) -> i64 {
+    pub(crate) fn first_minute(self) -> i64 {
         self.0.saturating_mul(MINUTES)
     }
 
     /// The time itself when it is of this day, else the nearest one that is.
-    pub(super) fn nearest(self, micros: i64) -> i64 {
+    pub(crate) fn nearest(self, micros: i64) -> i64 {
         micros.clamp(self.start(), self.end())
     }
 
     /// The name of its file: `2026-11-21.db`.
-    pub(super) fn file_name(self) -> String {
+    pub(crate) fn file_name(self) -> String {
         format!("{self}.db")
     }
 
     /// The day of a file with such a name.
-    pub(super) fn from_file(path: &Path) -> Option<Self> {
+    pub(crate) fn from_file(path: &Path) -> Option<Self> {
         let date: Date = path.file_name()?.to_str()?.strip_suffix(".db")?.parse().ok()?;
         let start = date.to_zoned(jiff::tz::TimeZone::UTC).ok()?.timestamp();
         let day = Self::of(start.as_microsecond());
@@ -72,7 +72,7 @@ impl fmt::Display for Day {
 }
 
 /// A stored time as a timestamp.
-pub(super) fn time(micros: i64) -> Timestamp {
+pub(crate) fn time(micros: i64) -> Timestamp {
     Timestamp::from_microsecond(micros).unwrap_or(if micros < 0 {
         Timestamp::MIN
     } else {

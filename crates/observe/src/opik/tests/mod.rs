@@ -1,0 +1,141 @@
+//! The routes over a real store.
+
+mod doors;
+mod replay;
+
+use std::{io::Write as _, sync::Arc};
+
+use axum::{Router, body::Body};
+use http::{HeaderMap, Method, Request, StatusCode};
+use http_body_util::BodyExt;
+use serde_json::Value;
+use stead_kernel::{Credential, Identity, OpikLocal, Principal, Settings, http::Connection, ports::Traces};
+use stead_telemetry::{TraceOptions, TraceStore};
+use stead_testkit::{ManualClock, NoPrices, World};
+use tower::ServiceExt;
+
+/// A router over a store in a temporary folder.
+pub(super) struct Stand {
+    pub(super) router: Router,
+    pub(super) clock: Arc<ManualClock>,
+    pub(super) store: Arc<TraceStore>,
+    _world: World,
+}
+
+/// Who asks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Who {
+    /// A program of this machine, without a key.
+    Local,
+    /// Somebody with a key of the project `default`.
+    Key,
+    /// Somebody elsewhere without a key.
+    Stranger,
+}
+
+/// An answer.
+pub(super) struct Answered {
+    pub(super) status: StatusCode,
+    pub(super) headers: HeaderMap,
+    pub(super) body: Vec<u8>,
+}
+
+impl Answered {
+    pub(super) fn json(&self) -> Value {
+        serde_json::from_slice(&self.body).unwrap_or_else(|_| panic!("{}", self.text()))
+    }
+
+    pub(super) fn text(&self) -> String {
+        String::from_utf8_lossy(&self.body).into_owned()
+    }
+
+    /// The lines of a stream.
+    pub(super) fn lines(&self) -> Vec<Value> {
+        self.text()
+            .lines()
+            .map(|line| serde_json::from_str(line).unwrap())
+            .collect()
+    }
+}
+
+pub(super) fn stand(local: OpikLocal) -> Stand {
+    let world = World::new();
+    let clock = world.ports.clock.clone();
+    clock.set("2026-11-21T06:54:00Z".parse().unwrap());
+    let mut context = world.context();
+    let store = Arc::new(
+        TraceStore::open(TraceOptions {
+            folder: context.data.traces(),
+            retention_days: 30,
+            clock: clock.clone(),
+            prices: Arc::new(NoPrices),
+            tasks: context.tasks.clone(),
+        })
+        .unwrap(),
+    );
+    context.ports.traces = Arc::clone(&store) as Arc<dyn Traces>;
+    context.settings = Arc::new(Settings {
+        opik_local: local,
+        ..Settings::default()
+    });
+    Stand {
+        router: super::routes(&context),
+        clock,
+        store,
+        _world: world,
+    }
+}
+
+/// A request as it reaches the router: who asks is known by then.
+pub(super) fn request(who: Who, method: &Method, path: &str) -> http::request::Builder {
+    let peer = if who == Who::Stranger {
+        "203.0.113.9:1"
+    } else {
+        "127.0.0.1:1"
+    };
+    let identity = match who {
+        Who::Local | Who::Stranger => Identity::Anonymous,
+        Who::Key => Identity::Known(Arc::new(Principal {
+            user: "ada".into(),
+            groups: Vec::new(),
+            projects: Vec::new(),
+            credential: Credential::ApiKey {
+                project: "default".into(),
+                name: "laptop".into(),
+            },
+        })),
+    };
+    Request::builder()
+        .method(method)
+        .uri(path)
+        .extension(identity)
+        .extension(Connection {
+            peer: peer.parse().unwrap(),
+            tls: false,
+        })
+}
+
+impl Stand {
+    pub(super) async fn send(&self, request: Request<Body>) -> Answered {
+        let (parts, body) = self.router.clone().oneshot(request).await.unwrap().into_parts();
+        Answered {
+            status: parts.status,
+            headers: parts.headers,
+            body: body.collect().await.unwrap().to_bytes().to_vec(),
+        }
+    }
+
+    /// A request with a JSON body, or none.
+    pub(super) async fn ask(&self, method: Method, path: &str, body: Option<Value>) -> Answered {
+        let body = body.map_or_else(Body::empty, |body| Body::from(body.to_string()));
+        self.send(request(Who::Local, &method, path).body(body).unwrap())
+            .await
+    }
+}
+
+/// Compressed with gzip.
+pub(super) fn gzip(bytes: &[u8]) -> Vec<u8> {
+    let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    encoder.write_all(bytes).unwrap();
+    encoder.finish().unwrap()
+}

@@ -1,0 +1,154 @@
+//! Opik's own SDK, of both versions, before the real binary; and what becomes of traces when it is killed.
+
+use std::path::Path;
+
+use serde_json::{Value, json};
+use uuid::{NoContext, Uuid};
+
+use crate::support::{Installation, run, told};
+
+/// Runs the tour with one version of the SDK; what it found.
+async fn tour(python: &str, installation: &Installation, key: &str) -> Value {
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/sdk/opik_tour.py");
+    let url = format!("http://127.0.0.1:{}/opik/api", installation.port);
+    let home = installation.path("home").to_string_lossy().into_owned();
+    std::fs::create_dir_all(&home).expect("a folder");
+    let mut environment = vec![
+        ("OPIK_URL_OVERRIDE", url.as_str()),
+        ("OPIK_CONFIG_PATH", "/nonexistent"),
+        ("OPIK_SENTRY_ENABLE", "false"),
+        ("OPIK_ANALYTICS_ENABLED", "false"),
+        ("HOME", home.as_str()),
+    ];
+    if !key.is_empty() {
+        environment.push(("OPIK_API_KEY", key));
+        environment.push(("OPIK_WORKSPACE", "default"));
+    }
+    let printed = run(Path::new(python), &[&script.to_string_lossy()], &environment, "")
+        .await
+        .ok();
+    let line = printed.lines().last().expect("a line");
+    serde_json::from_str(line).unwrap_or_else(|_| panic!("no JSON: {printed}"))
+}
+
+fn check(found: &Value) {
+    let sdk = &found["sdk"];
+    let names = json!(["asynchronous", "failing", "generator", "manual", "outer"]);
+    assert_eq!(found["traces"], names, "{sdk}");
+    let outer = json!({"input": {"x": 41}, "output": {"r": 42}, "tags": ["t1"], "metadata": 1,
+        "scores": [["quality", 0.75]], "thread": "thread-1"});
+    assert_eq!(found["outer"], outer, "{sdk}");
+    assert_eq!(found["nested"], true, "{sdk}");
+    assert_eq!(
+        found["kinds"],
+        json!({"inner": "tool", "outer": "general"}),
+        "{sdk}"
+    );
+    assert_eq!(found["error"], "ValueError", "{sdk}");
+    assert_eq!(found["cheap"], json!(["manual"]), "{sdk}");
+    assert_eq!(found["needle"], json!(["manual"]), "{sdk}");
+    assert_eq!(found["llm"], json!(["call"]), "{sdk}");
+    assert_eq!(found["content"], json!(["manual", {"answer": 42}, 1100]), "{sdk}");
+    assert_eq!(found["cost"], 0.000_21, "{sdk}");
+    assert_eq!(found["span"], json!({"b": 2}), "{sdk}");
+    assert_eq!(found["threads"], json!([["thread-1", 4]]), "{sdk}");
+    assert_eq!(found["afterDelete"], json!([]), "{sdk}");
+    assert_eq!(found["attachments"], json!([["note.txt", 8000]]), "{sdk}");
+    assert_eq!(found["attached"], true, "{sdk}");
+    let with_file = json!([
+        "asynchronous",
+        "failing",
+        "generator",
+        "manual",
+        "outer",
+        "with file"
+    ]);
+    assert_eq!(found["copied"], with_file, "{sdk}");
+    let left = json!(["asynchronous", "failing", "generator", "outer", "with file"]);
+    assert_eq!(found["left"], left, "{sdk}");
+    assert_eq!(found["project"], "tour", "{sdk}");
+}
+
+#[tokio::test]
+async fn both_versions_of_opiks_sdk_trace_search_score_attach_copy_and_delete() {
+    for (python, with_key) in [
+        ("OPIK_PYTHON_OLD", true),
+        ("OPIK_PYTHON", false),
+        ("OPIK_PYTHON", true),
+    ] {
+        let mut installation = Installation::new();
+        let local = if with_key { "opikLocal=off" } else { "opikLocal=on" };
+        installation
+            .up(&["--no-discover", "--no-default-model", "--set", local])
+            .await;
+        let key = if with_key {
+            let made = installation
+                .stead(&["key", "create", "sdk", "-o", "json"])
+                .await
+                .ok();
+            let made: Value = serde_json::from_str(&made).expect("JSON");
+            made["key"].as_str().expect("a key").to_owned()
+        } else {
+            String::new()
+        };
+        check(&tour(&told(python), &installation, &key).await);
+        installation.stop().await;
+    }
+}
+
+/// An id of version 7 that tells the present.
+fn id() -> String {
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "an id of a test's trace tells its real time, as an SDK's does"
+    )]
+    let now = std::time::SystemTime::now()
+        .duration_since(std::time::UNIX_EPOCH)
+        .expect("after 1970");
+    Uuid::new_v7(uuid::Timestamp::from_unix(
+        NoContext,
+        now.as_secs(),
+        now.subsec_nanos(),
+    ))
+    .to_string()
+}
+
+#[tokio::test]
+async fn no_span_that_was_answered_is_lost_when_the_server_is_killed() {
+    let mut installation = Installation::started().await;
+    let mut told = Vec::new();
+    for round in 0..20 {
+        let mut ids = Vec::new();
+        // The last batch may be cut off; only those that were answered count.
+        for _ in 0..=round % 3 {
+            let trace = id();
+            let batch: Vec<String> = (0..10).map(|_| id()).collect();
+            let spans: Vec<Value> = batch
+                .iter()
+                .map(|id| {
+                    json!({"id": id, "trace_id": trace, "project_name": "p", "name": "s",
+                        "start_time": "2026-11-21T06:54:44Z"})
+                })
+                .collect();
+            let body = json!({"spans": spans});
+            let (status, _) = installation
+                .json("POST", "/opik/api/v1/private/spans/batch", body)
+                .await;
+            assert_eq!(status.as_u16(), 204);
+            ids.extend(batch);
+        }
+        told.extend(ids);
+        installation.kill().await;
+        installation.up(&["--no-discover", "--no-default-model"]).await;
+    }
+    for id in &told {
+        let path = format!("/opik/api/v1/private/spans/{id}");
+        let (status, span) = installation.json("GET", &path, Value::Null).await;
+        assert_eq!((status.as_u16(), span["name"].as_str()), (200, Some("s")));
+    }
+    let (_, page) = installation
+        .json("GET", "/opik/api/v1/private/spans?project_name=p", Value::Null)
+        .await;
+    assert_eq!(page["total"].as_u64(), Some(told.len() as u64));
+    installation.stop().await;
+}

@@ -1,0 +1,175 @@
+//! The files of the store, shared by its writer and its readers.
+
+use std::{
+    collections::BTreeSet,
+    fs,
+    path::{Path, PathBuf},
+    sync::{
+        Arc, Mutex, PoisonError, RwLock, RwLockReadGuard,
+        atomic::{AtomicU64, Ordering},
+    },
+};
+
+use rusqlite::Connection;
+use stead_kernel::{Clock, ports::Prices};
+
+use super::schema;
+use crate::{
+    day::Day,
+    pool::Readers,
+    sqlite::{self, Error, Result},
+};
+
+/// One of the files.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum File {
+    Day(Day),
+    Index,
+}
+
+/// What writer and readers share.
+pub(super) struct Files {
+    folder: PathBuf,
+    days: Mutex<BTreeSet<Day>>,
+    /// Taken for writing by who takes files away.
+    stay: RwLock<()>,
+    pub(super) readers: Readers<File>,
+    pub(super) clock: Arc<dyn Clock>,
+    pub(super) prices: Arc<dyn Prices>,
+    pub(super) retention_days: i64,
+    pub(super) stored: AtomicU64,
+    pub(super) damaged: AtomicU64,
+    pub(super) expired: AtomicU64,
+}
+
+impl Files {
+    /// The folder's files; each is opened once, which brings it to the present format. A damaged one is set aside.
+    pub(super) fn open(
+        folder: PathBuf,
+        clock: Arc<dyn Clock>,
+        prices: Arc<dyn Prices>,
+        retention_days: i64,
+    ) -> Result<Self> {
+        sqlite::create_folder(&folder)?;
+        let files = Self {
+            days: Mutex::default(),
+            stay: RwLock::default(),
+            readers: Readers::new(),
+            clock,
+            prices,
+            retention_days,
+            stored: AtomicU64::new(0),
+            damaged: AtomicU64::new(0),
+            expired: AtomicU64::new(0),
+            folder,
+        };
+        let entries = fs::read_dir(&files.folder).map_err(|error| Error::io(&files.folder, error))?;
+        for entry in entries {
+            let path = entry.map_err(|error| Error::io(&files.folder, error))?.path();
+            let Some(day) = Day::from_file(&path) else {
+                continue;
+            };
+            let file = files.open_to_write(File::Day(day))?;
+            sqlite::close(file, &path);
+        }
+        Ok(files)
+    }
+
+    /// Opens a file for writing; one that is damaged is set aside and begun anew.
+    pub(super) fn open_to_write(&self, file: File) -> Result<Connection> {
+        let path = self.path(file);
+        let layout = match file {
+            File::Day(_) => &schema::DAY,
+            File::Index => &schema::INDEX,
+        };
+        let opened = match sqlite::open(&path, layout) {
+            Err(error) if error.is_damage() => {
+                let aside = sqlite::set_aside(&path, self.clock.now())?;
+                self.damaged.fetch_add(1, Ordering::Relaxed);
+                tracing::error!(file = %path.display(), kept_as = %aside.display(), %error,
+                    "a file of traces is damaged: it is set aside, everything else goes on");
+                sqlite::open(&path, layout)?
+            }
+            other => other?,
+        };
+        opened.set_prepared_statement_cache_capacity(64);
+        if let File::Day(day) = file {
+            self.known().insert(day);
+        }
+        Ok(opened)
+    }
+
+    /// Where a file lies.
+    pub(super) fn path(&self, file: File) -> PathBuf {
+        self.folder.join(match file {
+            File::Day(day) => day.file_name(),
+            File::Index => "index.db".to_owned(),
+        })
+    }
+
+    fn known(&self) -> std::sync::MutexGuard<'_, BTreeSet<Day>> {
+        self.days.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The days that have a file, newest first, none of which goes while the second half of the answer is held.
+    pub(super) fn days(&self) -> (Vec<Day>, RwLockReadGuard<'_, ()>) {
+        let stay = self.stay.read().unwrap_or_else(PoisonError::into_inner);
+        (self.known().iter().rev().copied().collect(), stay)
+    }
+
+    /// Whether a day has a file.
+    pub(super) fn has(&self, day: Day) -> bool {
+        self.known().contains(&day)
+    }
+
+    /// Reads a file.
+    pub(super) fn read<T>(&self, file: File, read: impl FnOnce(&Connection) -> Result<T>) -> Result<T> {
+        self.readers.with(file, &self.path(file), read)
+    }
+
+    /// The days that may have a file of their own now, by what their entries' ids tell.
+    pub(super) fn is_natural(&self, day: Day) -> bool {
+        let today = Day::of(self.clock.now().as_microsecond()).number();
+        (today - self.retention_days + 1..=today + 1).contains(&day.number())
+    }
+
+    /// Deletes the files of days that are no longer kept; what somebody reads stays until the next time.
+    pub(super) fn retain(&self) -> Vec<Day> {
+        let today = Day::of(self.clock.now().as_microsecond()).number();
+        let first = Day::from_number(today - self.retention_days);
+        let old: Vec<Day> = self.known().range(..first).copied().collect();
+        let Ok(_nobody_reads) = self.stay.try_write() else {
+            return Vec::new();
+        };
+        for day in &old {
+            self.readers.forget(&File::Day(*day));
+            for path in sqlite::family(&self.path(File::Day(*day))) {
+                // What is not there need not be removed; what cannot be removed is tried again at the next start.
+                fs::remove_file(path).ok();
+            }
+            self.known().remove(day);
+            self.expired.fetch_add(1, Ordering::Relaxed);
+            tracing::info!(%day, "traces of this day are no longer kept");
+        }
+        old
+    }
+
+    /// Every file, the index last.
+    pub(super) fn all(&self) -> Vec<File> {
+        let days: Vec<Day> = self.known().iter().copied().collect();
+        days.into_iter().map(File::Day).chain([File::Index]).collect()
+    }
+
+    /// The bytes of all files.
+    pub(super) fn size(&self) -> u64 {
+        self.all()
+            .into_iter()
+            .map(|file| sqlite::size(&self.path(file)))
+            .sum()
+    }
+
+    /// The folder itself.
+    pub(super) fn folder(&self) -> &Path {
+        &self.folder
+    }
+}
