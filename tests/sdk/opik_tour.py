@@ -8,7 +8,6 @@ import tempfile
 
 import opik
 from opik import opik_context
-from opik.types import AttachmentEntity  # noqa: F401  (says that the SDK knows attachments)
 
 PROJECT = "tour"
 client = opik.Opik(project_name=PROJECT)
@@ -94,11 +93,14 @@ found["content"] = [content.name, content.output, content.usage["total_tokens"]]
 found["cost"] = round(content.total_estimated_cost, 9)
 found["span"] = client.get_span_content(span.id).output
 
-threads = client.get_threads_client() if hasattr(client, "get_threads_client") else None
-if threads is not None:
-    seen = threads.search_threads(project_name=PROJECT)
-    found["threads"] = [[one.id, one.number_of_messages] for one in seen]
-    threads.log_threads_feedback_scores([{"id": "thread-1", "name": "kind", "value": 1.0}], project_name=PROJECT)
+threads = client.get_threads_client()
+found["threads"] = [[one.id, one.number_of_messages] for one in threads.search_threads(project_name=PROJECT)]
+threads.log_threads_feedback_scores([{"id": "thread-1", "name": "kind", "value": 1.0}], project_name=PROJECT)
+scored = threads.search_threads(project_name=PROJECT, filter_string='feedback_scores.kind = 1')
+found["kind"] = [[one.id, one.feedback_scores[0].value] for one in scored]
+if hasattr(threads, "close_thread"):
+    threads.close_thread("thread-1", PROJECT)
+    found["status"] = threads.search_threads(project_name=PROJECT)[0].status
 
 client.delete_trace_feedback_score(trace.id, "accuracy")
 found["afterDelete"] = [score.name for score in client.get_trace_content(trace.id).feedback_scores or []]
@@ -106,7 +108,7 @@ found["afterDelete"] = [score.name for score in client.get_trace_content(trace.i
 with tempfile.TemporaryDirectory() as folder:
     path = pathlib.Path(folder) / "note.txt"
     path.write_text("attached" * 1000)
-    with_file = client.trace(name="with file", attachments=[opik.Attachment(data=str(path), content_type="text/plain")])
+    with_file = client.trace(name="with file", attachments=[opik.Attachment(data=str(path), file_name="note.txt", content_type="text/plain")])
     with_file.end()
     client.flush()
     attachments = client.get_attachment_client()
@@ -125,7 +127,7 @@ client.copy_traces(project_name=PROJECT, destination_project_name="copy")
 client.flush()
 copied = client.search_traces(project_name="copy", max_results=100)
 found["copied"] = sorted(one.name for one in copied)
-client.delete_traces([trace.id])
+client.rest_client.traces.delete_traces(ids=[trace.id])
 found["left"] = sorted(one.name for one in client.search_traces(project_name=PROJECT, max_results=100))
 found["project"] = client.get_project(client.rest_client.projects.retrieve_project(name=PROJECT).id).name
 print(json.dumps(found))

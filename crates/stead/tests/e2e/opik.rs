@@ -52,6 +52,8 @@ fn check(found: &Value) {
     assert_eq!(found["cost"], 0.000_21, "{sdk}");
     assert_eq!(found["span"], json!({"b": 2}), "{sdk}");
     assert_eq!(found["threads"], json!([["thread-1", 4]]), "{sdk}");
+    assert_eq!(found["kind"], json!([["thread-1", 1.0]]), "{sdk}");
+    assert_eq!(found["status"], "inactive", "{sdk}");
     assert_eq!(found["afterDelete"], json!([]), "{sdk}");
     assert_eq!(found["attachments"], json!([["note.txt", 8000]]), "{sdk}");
     assert_eq!(found["attached"], true, "{sdk}");

@@ -14,10 +14,7 @@ use stead_kernel::{
     },
 };
 
-use super::{
-    day,
-    names::{self, Names, Texts},
-};
+use super::names::{self, Names, Texts};
 use crate::sqlite::Result;
 
 const MINUTE: i64 = 60_000_000;

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, path::Path, sync::atomic::Ordering};
 use rusqlite::{Connection, OptionalExtension, params};
 use stead_kernel::{
     Error as KernelError, Result as KernelResult,
-    ports::traces::{Fields, Kind, Origin, Put, TagChange, Write},
+    ports::traces::{Kind, Origin, Put, TagChange, Write},
 };
 use uuid::Uuid;
 

@@ -117,7 +117,7 @@ fn give_score(writer: &mut Writer, workspace: &str, subject: Subject, score: &Sc
             ])?;
         }
         Subject::Thread(project, name) => {
-            let thread = touch_thread(writer, (workspace, project, &name), &score.author)?;
+            let thread = known_thread(writer, (workspace, project, &name), &score.author)?;
             writer.index.prepare_cached(PUT_THREAD_SCORE)?.execute(params![
                 thread.as_bytes(),
                 score.name,
@@ -173,7 +173,7 @@ fn comment_on(writer: &mut Writer, workspace: &str, comment: &Comment) -> Result
     let (kind, subject, project, name) = match &comment.subject {
         Subject::Entry(kind, id) => (number(*kind), *id, None, None),
         Subject::Thread(project, name) => {
-            let thread = touch_thread(writer, (workspace, *project, name), &comment.created_by)?;
+            let thread = known_thread(writer, (workspace, *project, name), &comment.created_by)?;
             (THREAD, thread, Some(*project), Some(name))
         }
     };
@@ -222,19 +222,27 @@ pub(super) fn thread_name(index: &Connection, workspace: &str, id: Uuid) -> Resu
     Ok(found.optional()?)
 }
 
-/// Makes a thread known, or notes that something was told of it, which opens it again. Returns its id.
-pub(super) fn touch_thread(writer: &mut Writer, name: (&str, Uuid, &str), by: &str) -> Result<Uuid> {
-    let now = writer.files.clock.now();
+/// Notes that a trace tells of a thread, which opens it again.
+pub(super) fn touch_thread(writer: &mut Writer, name: (&str, Uuid, &str), by: &str) -> Result<()> {
+    let id = known_thread(writer, name, by)?;
+    let now = writer.files.clock.now().as_microsecond();
+    writer
+        .index
+        .prepare_cached("UPDATE threads SET updated = ?2, updated_by = ?3, closed = 0 WHERE id = ?1")?
+        .execute(params![id.as_bytes(), now, by])?;
+    Ok(())
+}
+
+/// The id of a thread, which is made known if it is not.
+fn known_thread(writer: &mut Writer, name: (&str, Uuid, &str), by: &str) -> Result<Uuid> {
     writer.begin(File::Index)?;
     if let Some(id) = thread_id(&writer.index, name)? {
-        writer
-            .index
-            .prepare_cached("UPDATE threads SET updated = ?2, updated_by = ?3, closed = 0 WHERE id = ?1")?
-            .execute(params![id.as_bytes(), now.as_microsecond(), by])?;
         return Ok(id);
     }
+    let now = writer.files.clock.now();
     let id = new_id(now);
     let (workspace, project, name) = name;
+    let now = now.as_microsecond();
     writer
         .index
         .prepare_cached("INSERT INTO threads VALUES (?1, ?2, ?3, ?4, 0, '[]', ?5, ?5, ?6, ?6)")?
@@ -243,7 +251,7 @@ pub(super) fn touch_thread(writer: &mut Writer, name: (&str, Uuid, &str), by: &s
             workspace,
             project.as_bytes(),
             name,
-            now.as_microsecond(),
+            now,
             by
         ])?;
     Ok(id)
@@ -278,9 +286,10 @@ fn change_threads(
             delete_thread(writer, workspace, project, &name)?;
             continue;
         }
-        let id = touch_thread(writer, (workspace, project, &name), by)?;
+        let id = known_thread(writer, (workspace, project, &name), by)?;
         match change {
-            ThreadChange::Open | ThreadChange::Delete => {}
+            ThreadChange::Delete => {}
+            ThreadChange::Open => touch_thread(writer, (workspace, project, &name), by)?,
             ThreadChange::Close => {
                 let mut close = writer
                     .index

@@ -48,7 +48,8 @@ pub(super) fn sums(
                 ..query.clone()
             };
             for thread in threads::threads(files, &all)?.items {
-                add_thread(tally.at(thread.start, bucket).0, &thread);
+                let (sums, _) = tally.at(thread.start, bucket);
+                add_thread(sums, &thread);
             }
         }
     }

@@ -221,22 +221,24 @@ async fn lists_statistics_metrics_threads_and_comments_tell_what_was_told() {
         stand.ask(Method::GET, &address, None).await.json()["text"],
         "good"
     );
-    let thread = stand.ask(
-        Method::POST,
-        &format!("{BASE}/traces/threads/retrieve"),
-        Some(json!({"project_name": "p", "thread_id": "chat"})),
-    );
-    let thread = thread.await.json();
+    let named = json!({"project_name": "p", "thread_id": "chat"});
+    let thread = stand
+        .ask(
+            Method::POST,
+            &format!("{BASE}/traces/threads/retrieve"),
+            Some(named),
+        )
+        .await
+        .json();
     assert_eq!(
         (&thread["number_of_messages"], &thread["status"]),
         (&json!(2), &json!("active"))
     );
-    let shut = stand.ask(
-        Method::PUT,
-        &format!("{BASE}/traces/threads/close"),
-        Some(json!({"project_name": "p", "thread_ids": ["chat"]})),
-    );
-    assert_eq!(shut.await.status, StatusCode::NO_CONTENT);
+    let named = json!({"project_name": "p", "thread_ids": ["chat"]});
+    let shut = stand
+        .ask(Method::PUT, &format!("{BASE}/traces/threads/close"), Some(named))
+        .await;
+    assert_eq!(shut.status, StatusCode::NO_CONTENT);
     assert_eq!(
         get("/traces/threads?project_name=p").await["content"][0]["status"],
         "inactive"

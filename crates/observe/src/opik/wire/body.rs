@@ -65,26 +65,6 @@ fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, OpikError> {
         .map_err(|error| OpikError::invalid(format!("Unable to process JSON: {error}")))
 }
 
-/// A body that is no JSON.
-pub(crate) struct Bytes(pub(crate) bytes::Bytes);
-
-impl FromRequest<Opik> for Bytes {
-    type Rejection = OpikError;
-
-    async fn from_request(request: Request, opik: &Opik) -> Result<Self, OpikError> {
-        let (parts, body) = request.into_parts();
-        let compressed = is_gzip(&parts.headers)?;
-        let bytes = read_body(&parts.headers, body, opik.body_limit).await;
-        let bytes = bytes.map_err(|error| unread(error, opik.body_limit))?;
-        if !compressed {
-            return Ok(Self(bytes));
-        }
-        Ok(Self(
-            inflate(&bytes, opik.body_limit.saturating_mul(EXPANSION))?.into(),
-        ))
-    }
-}
-
 fn is_gzip(headers: &HeaderMap) -> Result<bool, OpikError> {
     match headers
         .get(header::CONTENT_ENCODING)

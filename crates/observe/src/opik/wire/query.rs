@@ -3,7 +3,6 @@
 use std::str::FromStr;
 
 use axum::{extract::FromRequestParts, http::request::Parts};
-use stead_kernel::Timestamp;
 use uuid::Uuid;
 
 use super::OpikError;
@@ -51,11 +50,6 @@ impl Query {
 
     /// A UUID.
     pub(crate) fn id(&self, name: &str) -> Result<Option<Uuid>, OpikError> {
-        self.parsed(name)
-    }
-
-    /// A time.
-    pub(crate) fn time(&self, name: &str) -> Result<Option<Timestamp>, OpikError> {
         self.parsed(name)
     }
 
