@@ -990,7 +990,7 @@ fn swallow(bytes: &[u8]) {
         let _ = dialect().answer(&answer, &view());
     }
     let _ = upstream().error(500, bytes);
-    let _ = gemini::retry_delay(bytes);
+    let _ = upstream().wait(bytes);
     let (mut decoder, mut events) = (upstream().stream(), Vec::new());
     let line = [b"data: ", bytes, b"\n\n"].concat();
     if decoder.push(&line, &mut events).is_ok() {

@@ -33,7 +33,7 @@ const RETRY: Duration = Duration::from_secs(5);
 
 /// Starts all controllers.
 pub(crate) fn start(context: &Context, snapshot: &Handle, meters: Meters, desk: Arc<Desk>) {
-    provider::controller::start(context);
+    provider::controller::start(context, snapshot);
     route::controller::start(context, snapshot);
     key::controller::start(context);
     quota::controller::start(context, meters, desk);

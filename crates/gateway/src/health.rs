@@ -2,6 +2,7 @@
 //! breakers.
 //!
 //! *Invariant:* one check of a target at a time, and none while the target has asked to be left alone.
+//! *Invariant:* a check that asks a model is recorded as usage of the route's project, under a label.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -14,15 +15,18 @@ use futures::{StreamExt, stream::FuturesUnordered};
 use http::{Request, Uri, uri::PathAndQuery};
 use serde_json::json;
 use stead_dialects::chat::{Head, Wire};
-use stead_kernel::{Body, Tasks, ports::SendOptions};
-use stead_routing::State;
+use stead_kernel::{
+    Body, Tasks,
+    ports::{SendOptions, events::RequestRow},
+};
+use stead_routing::{Flight, State};
 use tokio::time::Instant;
-use uuid::Uuid;
 
 use crate::{
     Gateway,
     api::surface::Surface,
-    dispatch::{Blame, Call, Failure},
+    dispatch::{Call, Failure},
+    errand::PURPOSE,
     ledger::Ledger,
     operation::Operation,
     route::{
@@ -31,8 +35,9 @@ use crate::{
     },
     scan,
     snapshot::{Api, HttpApi, Snapshot, Target},
+    tally::Tally,
     trace::Trace,
-    upstream,
+    upstream::{self, Answer},
 };
 
 /// How many targets are asked at once.
@@ -181,40 +186,37 @@ fn at(base: &str, path: &str) -> Option<Uri> {
 async fn ask_model(gateway: &Gateway, check: &Check) {
     let (target, rules) = (&check.target, Some(check.guard.rules));
     let now = Instant::now().into_std();
-    let mut flight = match target.live.ask(rules, now) {
+    let flight = match target.live.ask(rules, now) {
         Ok(flight) => flight,
         Err(wait) if wait.asked || wait.left.is_zero() => return,
         Err(_) => target.live.force(rules, now),
     };
-    match tokio::time::timeout(check.how.timeout.0, one_token(gateway, check)).await {
-        Ok(Ok(())) => flight.succeeded(),
-        Ok(Err(failure)) => match failure.blame() {
-            Blame::Target => flight.failed(failure.error.retry_after, Instant::now().into_std()),
-            Blame::Request => flight.succeeded(),
-            Blame::Nobody => {}
-        },
-        Err(_) => flight.failed(None, Instant::now().into_std()),
-    }
+    one_token(gateway, check, flight).await;
 }
 
-async fn one_token(gateway: &Gateway, check: &Check) -> Result<(), Failure> {
+/// Asks for one token, and records what that took.
+async fn one_token(gateway: &Gateway, check: &Check, flight: Flight) {
     let target = &check.target;
     let body = json!({"model": &*target.model, "max_tokens": 1,
         "messages": [{"role": "user", "content": "ping"}]});
     let body = Bytes::from(body.to_string());
     let Ok(request) = scan::scan(body, Wire::OpenAi, Head::default()) else {
-        return Ok(());
+        return;
     };
+    let mut ledger = open(gateway, check);
+    // What cannot be recorded is not asked.
+    if let Err(error) = ledger.reserve(&request.body, Some(1), target) {
+        return ledger.fail(&error, Tally::default());
+    }
     let limit = check.how.timeout.0;
-    let id = Uuid::now_v7();
     let call = Call {
         gateway,
-        id,
+        id: ledger.uuid(),
         project: &check.project,
         operation: Operation::Chat,
         surface: Surface::openai(Operation::Chat),
         request: &request,
-        trace: Trace::begun_by(id),
+        trace: Trace::begun_by(ledger.uuid()),
         passed: &[],
         deadline: Instant::now() + limit,
         limits: Limits {
@@ -226,8 +228,40 @@ async fn one_token(gateway: &Gateway, check: &Check) -> Result<(), Failure> {
         },
         filter_fails: false,
     };
-    let mut nobody = Ledger::of_nobody(Arc::clone(&gateway.books));
-    upstream::ask(&call, target, &mut nobody).await.map(|_| ())
+    ledger.begin_attempt(target, flight);
+    let asked = tokio::time::timeout(limit, upstream::ask(&call, target, &mut ledger)).await;
+    let answer = asked.unwrap_or_else(|_| Err(Failure::timeout(&target.provider, "did not answer", limit)));
+    match answer {
+        Ok(answer) => {
+            if let Some(flight) = ledger.flight() {
+                flight.succeeded();
+            }
+            let tally = match answer {
+                Answer::Whole { tally, .. } | Answer::Stream { tally, .. } => tally,
+                // Nobody asked for that.
+                Answer::Joined(_) => Tally::default(),
+            };
+            ledger.succeed(tally);
+        }
+        Err(failure) => {
+            failure.tell(ledger.flight());
+            ledger.end_attempt(Some(&failure), 0);
+            ledger.fail(&failure.error, Tally::default());
+        }
+    }
+}
+
+/// The record of a check, which no client asked for.
+fn open(gateway: &Gateway, check: &Check) -> Box<Ledger> {
+    let row = RequestRow {
+        project: check.project.to_string(),
+        dialect: Wire::OpenAi.as_str().into(),
+        operation: Operation::Chat.as_str().into(),
+        model: check.target.model.to_string(),
+        labels: [(PURPOSE.to_owned(), "health-check".to_owned())].into(),
+        ..RequestRow::default()
+    };
+    Ledger::open(Arc::clone(&gateway.books), row)
 }
 
 #[cfg(test)]

@@ -193,13 +193,13 @@ async fn start(context: Context) -> Result<Running> {
         clock: Arc::clone(&context.ports.clock),
     };
     let looked = snapshot.clone();
-    let managing = managing(&context, prompts);
+    // The control process lends out quotas and keeps the prompts, also where it answers no model API.
+    let managing = lending.merge(managing(&context, prompts));
     Ok(Running {
-        // The control process lends out quotas and keeps the prompts, also where it answers no model API.
         routes: if context.roles.has(Role::Gateway) {
-            api::router(gateway).merge(lending).merge(managing)
+            api::router(gateway).merge(managing)
         } else {
-            lending.merge(managing)
+            managing
         },
         authenticators: vec![Arc::new(keys)],
         metrics: vec![Arc::new(move || {

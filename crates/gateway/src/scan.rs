@@ -11,6 +11,7 @@ use bytes::Bytes;
 use http::HeaderValue;
 use stead_dialects::{
     chat::{Head, Request, TranslateError, Wire, refuse},
+    flavors::{self, StreamUsage},
     scan::{self, Edits, FormText, RequestFields, ScanError},
 };
 
@@ -174,12 +175,19 @@ impl Scanned {
         self.fields.include_usage == Some(true)
     }
 
-    /// Whether the provider has to be asked for the usage that the client did not ask for.
-    pub(crate) fn injects_usage(&self, operation: Operation) -> bool {
+    /// Whether the usage at the end of a stream is for the gateway only.
+    pub(crate) fn hides_usage(&self, operation: Operation) -> bool {
         self.wire == Wire::OpenAi
             && self.fields.stream
             && !self.includes_usage()
             && matches!(operation, Operation::Chat | Operation::Completions)
+    }
+
+    /// Whether a provider has to be asked for the usage that the client did not ask for; some tell it always.
+    fn injects_usage(&self, kind: ProviderType, operation: Operation) -> bool {
+        let flavor = flavors::find(kind.as_str());
+        let asked = flavor.is_none_or(|flavor| flavor.stream_usage == StreamUsage::Asked);
+        asked && self.hides_usage(operation)
     }
 
     /// The body for a provider: its own name of the model, usage at the end of a stream, and a limit of the output
@@ -188,7 +196,7 @@ impl Scanned {
         if self.form.is_some() {
             return scan::replace_form_model(&self.body, &self.fields, model);
         }
-        let inject = self.injects_usage(operation);
+        let inject = self.injects_usage(kind, operation);
         let limit = self
             .output_limit
             .filter(|_| operation.facts().makes == Makes::Text);
@@ -265,11 +273,17 @@ mod tests {
         ];
         for (text, operation, injects) in cases {
             let found = scanned(text).unwrap();
-            assert_eq!(found.injects_usage(operation), injects, "{text}");
+            assert_eq!(found.hides_usage(operation), injects, "{text}");
             let body = found.body_for("a", ProviderType::OpenAi, operation);
             let body = String::from_utf8_lossy(&body);
             let asks = body.contains(r#""include_usage":true"#);
             assert_eq!(asks, injects || found.includes_usage(), "{text}");
+            let body = found.body_for("a", ProviderType::Mistral, operation);
+            let body = String::from_utf8_lossy(&body);
+            assert!(
+                body.contains("stream_options") == found.includes_usage(),
+                "it tells its usage always"
+            );
         }
     }
 

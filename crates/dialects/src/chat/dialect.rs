@@ -1,6 +1,6 @@
 //! What a dialect has to do, on either side.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use super::{Answer, ErrorBody, Event, Request, TranslateError};
 
@@ -165,6 +165,11 @@ pub trait ProviderDialect: Send + Sync {
     /// Reads the body of an answer with a failure status. Bodies that are no error of this dialect (a proxy's page)
     /// give an error of the status without their text.
     fn error(&self, status: u16, body: &[u8]) -> ErrorBody;
+
+    /// How long the body of a failure says to wait, in dialects that tell it there and not in `Retry-After`.
+    fn wait(&self, _body: &[u8]) -> Option<Duration> {
+        None
+    }
 }
 
 /// Reads one streamed answer, however its bytes are split.

@@ -102,7 +102,7 @@ fn detail<'a>(error: &'a Value, name: &str) -> Option<&'a Value> {
 }
 
 /// How long a failed request's body says to wait (`google.rpc.RetryInfo`): Gemini sends no `Retry-After`.
-pub fn retry_delay(body: &[u8]) -> Option<Duration> {
+pub(super) fn retry_delay(body: &[u8]) -> Option<Duration> {
     let body = serde_json::from_slice::<Value>(body).ok()?;
     let error = body.get(0).unwrap_or(&body).get("error")?;
     let delay = detail(error, "RetryInfo")?.get("retryDelay")?.as_str()?;

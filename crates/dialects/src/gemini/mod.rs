@@ -32,6 +32,8 @@ mod writer;
 mod writer_config;
 mod writer_tools;
 
+use std::time::Duration;
+
 use serde_json::Value;
 
 use crate::chat::{
@@ -39,7 +41,6 @@ use crate::chat::{
     Target, TranslateError, View, Wire,
 };
 
-pub use error::retry_delay;
 pub use listing::{Listed, count_tokens_answer, model, models};
 pub use reader::count_tokens_request;
 pub use signature::holds_foreign_signatures;
@@ -94,6 +95,10 @@ impl ClientDialect for Gemini {
 impl ProviderDialect for Gemini {
     fn wire(&self) -> Wire {
         Wire::Gemini
+    }
+
+    fn wait(&self, body: &[u8]) -> Option<Duration> {
+        error::retry_delay(body)
     }
 
     fn request(&self, request: &Request, target: Target<'_>) -> Result<Sent, TranslateError> {

@@ -209,7 +209,8 @@ impl Failure {
         let words = words(body).map(|words| provider.redact(words));
         let said = words.as_deref().unwrap_or("it gave no reason");
         let name = &provider.name;
-        let wait = retry_after(headers, now).or_else(|| stead_dialects::gemini::retry_delay(body));
+        let dialect = stead_dialects::provider(provider.wire());
+        let wait = retry_after(headers, now).or_else(|| dialect?.wait(body));
         if let Some((error, retry)) = meant(provider, status, said, body) {
             return Self {
                 error: error.retry_after(wait),

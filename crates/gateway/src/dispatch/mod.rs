@@ -14,7 +14,7 @@ use stead_routing::{Answering, Flight};
 use tokio::time::Instant;
 use uuid::Uuid;
 
-pub(crate) use failure::{Blame, ERROR_LIMIT, Failure, Retry};
+pub(crate) use failure::{ERROR_LIMIT, Failure, Retry};
 pub(crate) use order::Order;
 pub(crate) use question::Question;
 use queue::Queue;

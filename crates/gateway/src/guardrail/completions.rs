@@ -208,8 +208,7 @@ mod tests {
             chunk(json!([{"text": "c", "index": 1, "finish_reason": "stop"}])),
             last,
         ];
-        let frames: Vec<String> = chunks.iter().map(|chunk| format!("data: {chunk}\n\n")).collect();
-        let whole = frames.concat();
+        let whole = chunks.map(|chunk| format!("data: {chunk}\n\n")).concat();
         let mut events = Vec::new();
         let mut reader = Reader::default();
         for byte in whole.as_bytes().chunks(7) {

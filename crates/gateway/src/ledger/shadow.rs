@@ -80,16 +80,11 @@ impl Ledger {
     }
 
     /// A record that is never written.
-    pub(super) fn unrecorded(books: Arc<super::Books>, row: RequestRow) -> Box<Self> {
+    fn unrecorded(books: Arc<super::Books>, row: RequestRow) -> Box<Self> {
         let mut ledger = Self::open(books, row);
         ledger.settled = true;
         ledger.books.metrics.end();
         ledger
-    }
-
-    /// A record that is never written, for what no client asked.
-    pub(crate) fn of_nobody(books: Arc<super::Books>) -> Shadow {
-        Shadow(Self::unrecorded(books, RequestRow::default()))
     }
 
     /// The second attempt answers. The first one failed, or is cancelled for the given reason.

@@ -13,12 +13,12 @@ use kube::{
 use stead_kernel::{Body, Context, Error, Reason, ports::SendOptions};
 
 use super::{
-    Availability, ModelProvider, ProviderType, SecretKeyRef,
+    Availability, ModelProvider, ModelProviderStatus, ProviderType, SecretKeyRef, breakers,
     plan::{self, Endpoints, Observed},
 };
 use crate::{
     control,
-    snapshot::{self, headers, model_resource},
+    snapshot::{self, Handle, headers, model_resource},
 };
 
 /// When a provider that answers is asked again.
@@ -30,7 +30,8 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// The longest list of models, in bytes.
 const LIST_LIMIT: usize = 8 << 20;
 
-pub(crate) fn start(context: &Context) {
+pub(crate) fn start(context: &Context, snapshot: &Handle) {
+    breakers::start(context, snapshot);
     let controller = control::over::<ModelProvider>(context);
     let store = controller.store();
     let of_project = move |model: DynamicObject| {
@@ -60,7 +61,11 @@ async fn reconcile(object: Arc<ModelProvider>, context: Arc<Context>) -> Result<
         object.metadata.generation,
         context.ports.clock.now(),
     );
-    control::write_status(&context, &*object, object.status.as_ref(), &status).await?;
+    let old = object.status.clone().map(|old| ModelProviderStatus {
+        resting: Vec::new(),
+        ..old
+    });
+    control::write_status(&context, &*object, old.as_ref(), &status).await?;
     Ok(match observed {
         Observed::Answered(_) if object.spec.kind == ProviderType::Embedded => Action::await_change(),
         Observed::Disabled | Observed::NotAsked => Action::await_change(),

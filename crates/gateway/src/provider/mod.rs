@@ -5,6 +5,7 @@
     reason = "every printer column repeats the same keys"
 )]
 
+mod breakers;
 pub(crate) mod controller;
 pub(crate) mod plan;
 pub(crate) mod prices;
@@ -169,6 +170,28 @@ pub(crate) struct ModelProviderStatus {
     /// What went wrong at the last look; absent when nothing did.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_error: Option<String>,
+    /// Models that routes leave alone because they fail, as the control process sees it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub resting: Vec<RestingModel>,
+}
+
+/// A model whose breaker is not closed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct RestingModel {
+    /// The model, by the provider's own name.
+    pub model: String,
+    /// How far it is left alone.
+    pub state: BreakerState,
+}
+
+/// How far a model is left alone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub(crate) enum BreakerState {
+    /// It is not asked.
+    Open,
+    /// One request at a time tries it.
+    HalfOpen,
 }
 
 /// The kind with its example and its rules.

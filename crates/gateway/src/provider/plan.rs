@@ -39,7 +39,7 @@ impl Endpoints {
                 )),
             };
         }
-        let Some(text) = spec.base_url.as_deref().or(facts.base) else {
+        let Some(text) = spec.base_url.as_deref().or_else(|| spec.kind.base()) else {
             return Err(Error::invalid(format!(
                 "spec.baseUrl: a provider of type {} needs an address",
                 facts.name
@@ -318,6 +318,8 @@ pub(crate) fn status(
     now: Timestamp,
 ) -> ModelProviderStatus {
     let mut status = old.cloned().unwrap_or_default();
+    // Somebody else writes that.
+    status.resting.clear();
     status.observed_generation = generation;
     match observed {
         Observed::Answered(found) => status.models.clone_from(found),

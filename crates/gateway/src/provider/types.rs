@@ -4,7 +4,7 @@
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use stead_dialects::chat::Wire;
+use stead_dialects::{chat::Wire, flavors};
 
 /// An API that providers speak.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
@@ -106,8 +106,8 @@ pub(crate) struct Facts {
     pub(crate) name: &'static str,
     /// The chat dialect it speaks best.
     pub(crate) wire: Wire,
-    /// Its address, unless the spec has one.
-    pub(crate) base: Option<&'static str>,
+    /// Its address, where it is another one than that of its flavour of `OpenAI`'s dialect.
+    own_base: Option<&'static str>,
     /// What follows the host in an address that the spec gives without a path.
     pub(crate) path: &'static str,
     pub(crate) scheme: Scheme,
@@ -121,7 +121,7 @@ pub(crate) struct Facts {
 const OPENAI: Facts = Facts {
     name: "openai",
     wire: Wire::OpenAi,
-    base: Some("https://api.openai.com/v1"),
+    own_base: None,
     path: "/v1",
     scheme: Scheme::Bearer,
     listing: Listing::OpenAi,
@@ -131,7 +131,6 @@ const OPENAI: Facts = Facts {
 
 const AZURE_OPENAI: Facts = Facts {
     name: "azure-openai",
-    base: None,
     path: "/openai/v1",
     scheme: Scheme::Header("api-key"),
     example: "https://NAME.openai.azure.com",
@@ -140,23 +139,25 @@ const AZURE_OPENAI: Facts = Facts {
 
 const ANTHROPIC: Facts = Facts {
     wire: Wire::Anthropic,
+    own_base: Some("https://api.anthropic.com/v1"),
     scheme: Scheme::Header("x-api-key"),
     listing: Listing::Anthropic,
-    ..at("anthropic", "https://api.anthropic.com/v1")
+    ..flavor("anthropic")
 };
 
 const GEMINI: Facts = Facts {
     wire: Wire::Gemini,
+    own_base: Some("https://generativelanguage.googleapis.com/v1beta"),
     path: "/v1beta",
     scheme: Scheme::Header("x-goog-api-key"),
     listing: Listing::Gemini,
-    ..at("gemini", "https://generativelanguage.googleapis.com/v1beta")
+    ..flavor("gemini")
 };
 
 const VERTEX: Facts = Facts {
     name: "vertex",
     wire: Wire::Gemini,
-    base: None,
+    own_base: None,
     path: "",
     scheme: Scheme::Google,
     listing: Listing::None,
@@ -167,7 +168,7 @@ const VERTEX: Facts = Facts {
 const BEDROCK: Facts = Facts {
     name: "bedrock",
     wire: Wire::Bedrock,
-    base: None,
+    own_base: None,
     path: "",
     scheme: Scheme::Amazon,
     listing: Listing::None,
@@ -177,37 +178,37 @@ const BEDROCK: Facts = Facts {
 
 const OLLAMA: Facts = Facts {
     listing: Listing::Ollama,
-    ..at("ollama", "http://127.0.0.1:11434/v1")
+    ..flavor("ollama")
 };
 
 const MISTRAL: Facts = Facts {
     wire: Wire::Mistral,
-    ..at("mistral", "https://api.mistral.ai/v1")
+    ..flavor("mistral")
 };
 
 const COHERE: Facts = Facts {
     wire: Wire::Cohere,
+    own_base: Some("https://api.cohere.com/v2"),
     path: "/v2",
     listing: Listing::Cohere,
-    ..at("cohere", "https://api.cohere.com/v2")
+    ..flavor("cohere")
 };
 
 const TEI: Facts = Facts {
     listing: Listing::None,
-    ..at("tei", "http://127.0.0.1:8081/v1")
+    ..flavor("tei")
 };
 
 const PERPLEXITY: Facts = Facts {
     path: "",
     listing: Listing::None,
-    ..at("perplexity", "https://api.perplexity.ai")
+    ..flavor("perplexity")
 };
 
-/// `OpenAI`'s API at another address.
-const fn at(name: &'static str, base: &'static str) -> Facts {
+/// `OpenAI`'s API, where a flavour of it says.
+const fn flavor(name: &'static str) -> Facts {
     Facts {
         name,
-        base: Some(base),
         responses: false,
         ..OPENAI
     }
@@ -217,7 +218,6 @@ const fn at(name: &'static str, base: &'static str) -> Facts {
 const fn anywhere(name: &'static str, listing: Listing) -> Facts {
     Facts {
         name,
-        base: None,
         listing,
         responses: false,
         ..OPENAI
@@ -266,21 +266,27 @@ impl ProviderType {
             Self::Ollama => OLLAMA,
             Self::Mistral => MISTRAL,
             Self::Cohere => COHERE,
-            Self::Vllm => at("vllm", "http://127.0.0.1:8000/v1"),
-            Self::Sglang => at("sglang", "http://127.0.0.1:30000/v1"),
-            Self::LlamaCpp => at("llama-cpp", "http://127.0.0.1:8080/v1"),
+            Self::Vllm => flavor("vllm"),
+            Self::Sglang => flavor("sglang"),
+            Self::LlamaCpp => flavor("llama-cpp"),
             Self::Tei => TEI,
-            Self::LmStudio => at("lm-studio", "http://127.0.0.1:1234/v1"),
-            Self::Groq => at("groq", "https://api.groq.com/openai/v1"),
-            Self::DeepSeek => at("deepseek", "https://api.deepseek.com/v1"),
-            Self::Together => at("together", "https://api.together.xyz/v1"),
-            Self::Fireworks => at("fireworks", "https://api.fireworks.ai/inference/v1"),
-            Self::OpenRouter => at("openrouter", "https://openrouter.ai/api/v1"),
-            Self::Xai => at("xai", "https://api.x.ai/v1"),
+            Self::LmStudio => flavor("lm-studio"),
+            Self::Groq => flavor("groq"),
+            Self::DeepSeek => flavor("deepseek"),
+            Self::Together => flavor("together"),
+            Self::Fireworks => flavor("fireworks"),
+            Self::OpenRouter => flavor("openrouter"),
+            Self::Xai => flavor("xai"),
             Self::Perplexity => PERPLEXITY,
-            Self::HuggingFace => at("huggingface", "https://router.huggingface.co/v1"),
+            Self::HuggingFace => flavor("huggingface"),
             Self::OpenAiCompatible => anywhere("openai-compatible", Listing::OpenAi),
         }
+    }
+
+    /// Its address, unless the spec has one.
+    pub(crate) fn base(self) -> Option<&'static str> {
+        let facts = self.facts();
+        facts.own_base.or_else(|| flavors::find(facts.name)?.base)
     }
 
     /// The type as resources spell it.
@@ -305,7 +311,7 @@ mod tests {
     fn every_address_is_one_that_paths_can_be_appended_to() {
         for kind in ProviderType::ALL {
             let facts = kind.facts();
-            if let Some(base) = facts.base {
+            if let Some(base) = kind.base() {
                 assert!(base.starts_with("http") && !base.ends_with('/'), "{base}");
             }
             assert!(facts.path.is_empty() || facts.path.starts_with('/'));

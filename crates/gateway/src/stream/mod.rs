@@ -15,6 +15,7 @@ use bytes::Bytes;
 pub(crate) use body::{Clocks, StreamBody};
 pub(crate) use forwarded::ForwardedStream;
 pub(crate) use openai::OpenAiStream;
+pub(crate) use pump::{Pump, Turn};
 pub(crate) use translated::{EngineEvents, ProviderEvents, TranslatedStream, is_filter, stop, take_event};
 
 use crate::{api::error::ApiError, dispatch::Failure, tally::Tally};

@@ -14,15 +14,15 @@ use stead_kernel::Body;
 use crate::{dispatch::Failure, snapshot::Provider};
 
 /// Reads a provider's body when nothing waits to go out.
-pub(super) struct Pump {
-    pub(super) provider: Arc<Provider>,
+pub(crate) struct Pump {
+    pub(crate) provider: Arc<Provider>,
     body: Body,
     waiting: VecDeque<Result<Bytes, Failure>>,
     ended: bool,
 }
 
 /// What comes next.
-pub(super) enum Turn {
+pub(crate) enum Turn {
     /// A piece for the client; `None` after the last one.
     Piece(Option<Result<Bytes, Failure>>),
     /// Bytes of the provider, to be taken in.
@@ -32,7 +32,7 @@ pub(super) enum Turn {
 }
 
 impl Pump {
-    pub(super) fn new(provider: Arc<Provider>, body: Body) -> Self {
+    pub(crate) fn new(provider: Arc<Provider>, body: Body) -> Self {
         Self {
             provider,
             body,
@@ -42,27 +42,27 @@ impl Pump {
     }
 
     /// Puts a piece behind those that wait.
-    pub(super) fn pass(&mut self, piece: Bytes) {
+    pub(crate) fn pass(&mut self, piece: Bytes) {
         self.waiting.push_back(Ok(piece));
     }
 
     /// Nothing more is read.
-    pub(super) fn end(&mut self) {
+    pub(crate) fn end(&mut self) {
         self.ended = true;
     }
 
-    pub(super) fn has_ended(&self) -> bool {
+    pub(crate) fn has_ended(&self) -> bool {
         self.ended
     }
 
     /// Nothing more is read, and the client hears why once it has what waits.
-    pub(super) fn fail(&mut self, failure: Failure) {
+    pub(crate) fn fail(&mut self, failure: Failure) {
         self.waiting.push_back(Err(failure));
         self.ended = true;
     }
 
     /// What comes next; a connection that breaks is a failure.
-    pub(super) fn poll(&mut self, context: &mut Context<'_>) -> Poll<Turn> {
+    pub(crate) fn poll(&mut self, context: &mut Context<'_>) -> Poll<Turn> {
         loop {
             if let Some(piece) = self.waiting.pop_front() {
                 return Poll::Ready(Turn::Piece(Some(piece)));

@@ -219,7 +219,7 @@ async fn stream(
             Ok(_) | Err(_) => Failure::garbage(provider, "a stream was asked for, and this is none"),
         });
     }
-    let strips_usage = call.request.injects_usage(call.operation);
+    let strips_usage = call.request.hides_usage(call.operation);
     let source = OpenAiStream::new(Arc::clone(provider), response.into_body(), strips_usage);
     prime::prime(call, target, Box::new(source), since, ledger).await
 }

@@ -7,6 +7,7 @@ mod embeddings;
 mod http;
 mod other;
 mod prime;
+mod raw;
 mod realtime;
 mod rerank;
 mod vectors;

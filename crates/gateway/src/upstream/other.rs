@@ -1,16 +1,10 @@
 //! A try at an operation whose answer passes as it is: pictures, sound, transcripts, moderation, ranking.
 
-use std::{
-    pin::Pin,
-    sync::Arc,
-    task::{Context, Poll, ready},
-};
+use std::sync::Arc;
 
 use ::http::{HeaderValue, Response, header};
 use bytes::Bytes;
-use http_body::Body as _;
 use serde_json::Value;
-use stead_dialects::sse::Decoder;
 use stead_kernel::{Body, ports::TokenUsage};
 use tokio::time::Instant;
 
@@ -18,14 +12,13 @@ use super::{
     Answer,
     http::{ANSWER_LIMIT, Outgoing, address, collect, is_event_stream, refusal, send, streams},
     prime,
+    raw::{Bytewise, RawStream},
 };
 use crate::{
-    api::error::ApiError,
     dispatch::{Call, Failure},
     ledger::Ledger,
     operation::{Makes, Operation},
     snapshot::{HttpApi, Provider, Target},
-    stream::Source,
     tally::Tally,
 };
 
@@ -55,7 +48,13 @@ pub(super) async fn ask(
     }
     let sort = sort(&response);
     if is_event_stream(response.headers()) || (call.operation == Operation::Speech && !is_json(&sort)) {
-        let source = RawStream::new(call, Arc::clone(provider), response);
+        let understood = if is_event_stream(response.headers()) {
+            Bytewise::Events
+        } else {
+            Bytewise::Opaque
+        };
+        let body = response.into_body();
+        let source = RawStream::new(Arc::clone(provider), body, understood, call.operation);
         let answer = prime::prime(call, target, Box::new(source), since, ledger).await?;
         return Ok(with_sort(answer, sort));
     }
@@ -132,7 +131,7 @@ fn tally(
 
 /// What an answer took, in the forms that operations tell it: tokens (`usage.input_tokens`, `usage.prompt_tokens`),
 /// seconds of sound (`usage.seconds`, `duration`), pictures.
-fn usage(operation: Operation, answer: &Value) -> TokenUsage {
+pub(super) fn usage(operation: Operation, answer: &Value) -> TokenUsage {
     let told = answer.get("usage").unwrap_or(&Value::Null);
     let count = |names: &[&str]| {
         names
@@ -169,95 +168,4 @@ fn usage(operation: Operation, answer: &Value) -> TokenUsage {
 )]
 fn milliseconds(seconds: f64) -> u64 {
     (seconds * 1_000.0).clamp(0.0, 1e12) as u64
-}
-
-/// An answer whose bytes pass as they are; server-sent events are read beside for what they tell of usage.
-struct RawStream {
-    provider: Arc<Provider>,
-    body: Body,
-    operation: Operation,
-    /// Of an event stream.
-    decoder: Option<Decoder>,
-    /// Whether an event said that the provider failed.
-    failure: Option<Failure>,
-    ended: bool,
-}
-
-impl RawStream {
-    fn new(call: &Call<'_>, provider: Arc<Provider>, response: Response<Body>) -> Self {
-        let events = is_event_stream(response.headers());
-        Self {
-            provider,
-            decoder: events.then(Decoder::default),
-            body: response.into_body(),
-            operation: call.operation,
-            failure: None,
-            ended: false,
-        }
-    }
-
-    fn look(&mut self, data: &[u8], tally: &mut Tally) {
-        tally.pieces += 1;
-        let Some(decoder) = &mut self.decoder else { return };
-        let Ok(events) = decoder.push(data) else {
-            self.failure = Some(Failure::garbage(&self.provider, "an event without end"));
-            return;
-        };
-        for event in events {
-            let Ok(value) = serde_json::from_str::<Value>(&event.data) else {
-                continue;
-            };
-            if value.get("error").is_some_and(|error| !error.is_null()) {
-                self.failure = Some(Failure::of_event(&self.provider, event.data.as_bytes()));
-            } else if value.get("usage").is_some_and(Value::is_object) {
-                let mut told = usage(self.operation, &value);
-                if self.operation.facts().makes == Makes::Images {
-                    told.images = told.images.max(1);
-                    told.image_output = told.output;
-                }
-                tally.usage = Some(told);
-            }
-        }
-    }
-}
-
-impl Source for RawStream {
-    fn poll_piece(
-        &mut self,
-        context: &mut Context<'_>,
-        tally: &mut Tally,
-    ) -> Poll<Option<Result<Bytes, Failure>>> {
-        loop {
-            if let Some(failure) = self.failure.take() {
-                self.ended = true;
-                return Poll::Ready(Some(Err(failure)));
-            }
-            if self.ended {
-                return Poll::Ready(None);
-            }
-            match ready!(Pin::new(&mut self.body).poll_frame(context)) {
-                Some(Ok(frame)) => {
-                    let Ok(data) = frame.into_data() else { continue };
-                    self.look(&data, tally);
-                    if self.failure.is_none() {
-                        return Poll::Ready(Some(Ok(data)));
-                    }
-                }
-                Some(Err(_)) => self.failure = Some(Failure::broken(&self.provider)),
-                None => {
-                    tally.finished = true;
-                    tally.usage.get_or_insert_default();
-                    self.ended = true;
-                }
-            }
-        }
-    }
-
-    fn end(&mut self, failure: Option<&ApiError>) -> Bytes {
-        // Nothing can be said in the middle of a sound; the connection closes early.
-        match failure {
-            Some(error) if self.decoder.is_some() => error.event(),
-            Some(_) | None => Bytes::new(),
-        }
-    }
 }

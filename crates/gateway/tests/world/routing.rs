@@ -527,7 +527,18 @@ async fn a_check_without_a_path_asks_the_model_for_one_token() {
         (asked.json()["max_tokens"].clone(), asked.json()["model"].clone()),
         (json!(1), json!("m"))
     );
-    assert!(stage.world.ports.events.all_requests().is_empty(), "no row");
+    let rows = stage.rows(3).await;
+    assert!(
+        rows.iter()
+            .all(|row| row.labels["stead.dev/purpose"] == "health-check")
+    );
+    let outcomes: Vec<Outcome> = rows.iter().map(|row| row.outcome).take(3).collect();
+    assert_eq!(outcomes, [Outcome::Error, Outcome::Error, Outcome::Ok]);
+    assert_eq!(
+        (rows[2].usage.input, rows[2].usage.output),
+        (5, 2),
+        "it is paid for"
+    );
     assert!(stage.metrics().contains("stead_gateway_in_flight 0"));
 }
 
@@ -555,6 +566,15 @@ async fn a_routes_status_says_how_its_targets_fare() {
         (json!(1), json!("Closed"))
     );
     assert!(targets[1]["firstTokenMs"].is_u64(), "{targets}");
+    let path = "/apis/stead.dev/v1alpha1/namespaces/default/modelproviders/bad";
+    let status = poll_until(SOON, "the provider's status to tell", async || {
+        let object = stage.world.api.get(path)?;
+        let status = object.get("status")?.clone();
+        status.get("resting").is_some().then_some(status)
+    })
+    .await;
+    assert_eq!(status["resting"], json!([{"model": "m", "state": "Open"}]));
+    assert!(status["conditions"].is_array(), "the rest stays: {status}");
 }
 
 #[tokio::test(start_paused = true)]
