@@ -1,6 +1,6 @@
 //! Conditions on fields, decided on values. Pure.
 
-use std::borrow::Cow;
+use std::{borrow::Cow, cmp::Ordering};
 
 use crate::Timestamp;
 
@@ -164,10 +164,10 @@ impl Filter {
             Operator::NotIn => !self.among(cell),
             Operator::StartsWith => any(cell, |text| text.starts_with(&self.lower)),
             Operator::EndsWith => any(cell, |text| text.ends_with(&self.lower)),
-            Operator::Greater => self.ordered(cell, |order| order.is_gt()),
-            Operator::GreaterOrEqual => self.ordered(cell, |order| order.is_ge()),
-            Operator::Less => self.ordered(cell, |order| order.is_lt()),
-            Operator::LessOrEqual => self.ordered(cell, |order| order.is_le()),
+            Operator::Greater => self.ordered(cell, Ordering::is_gt),
+            Operator::GreaterOrEqual => self.ordered(cell, Ordering::is_ge),
+            Operator::Less => self.ordered(cell, Ordering::is_lt),
+            Operator::LessOrEqual => self.ordered(cell, Ordering::is_le),
         }
     }
 
@@ -180,7 +180,7 @@ impl Filter {
             Cell::Absent => false,
             Cell::Text(text) => *text == self.value,
             Cell::List(items) => items.contains(&self.value),
-            Cell::Number(_) | Cell::Time(_) => self.ordered(cell, |order| order.is_eq()),
+            Cell::Number(_) | Cell::Time(_) => self.ordered(cell, Ordering::is_eq),
         }
     }
 
@@ -195,7 +195,7 @@ impl Filter {
         }
     }
 
-    fn ordered(&self, cell: &Cell<'_>, wanted: impl Fn(std::cmp::Ordering) -> bool) -> bool {
+    fn ordered(&self, cell: &Cell<'_>, wanted: impl Fn(Ordering) -> bool) -> bool {
         let order = match cell {
             Cell::Absent | Cell::List(_) => None,
             // What a number is compared with is a number, wherever it lies.
