@@ -142,7 +142,7 @@ async fn start(
     let caller = Caller::of(&parts, &snapshot, gateway.clock.now())?;
     let mut job = begin(gateway, surface, (snapshot, caller), &parts.headers);
     job.headers = parts.headers;
-    let keeper = keeper.in_background();
+    let keeper = keeper.promised(format!("resp_{}", job.ledger.uuid()));
     let refuse = |error: ApiError, job: Job| {
         Refusal::Recorded(Box::new(Done::refused(error, job.ledger).respond(surface)))
     };

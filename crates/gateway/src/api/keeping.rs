@@ -52,8 +52,8 @@ pub(super) struct Place {
     pub(super) conversation: Option<String>,
     /// Whether the response itself is kept.
     pub(super) store: bool,
-    /// Whether it is made in the background.
-    pub(super) background: bool,
+    /// The id under which it was promised, where it is made in the background; a provider may give it another one.
+    pub(super) promised: Option<String>,
 }
 
 impl Keeper {
@@ -82,9 +82,9 @@ impl Keeper {
         self.place.store
     }
 
-    /// The same for a response that is made in the background.
-    pub(super) fn in_background(mut self) -> Self {
-        self.place.background = true;
+    /// The same for a response that is made in the background and was promised under an id.
+    pub(super) fn promised(mut self, id: String) -> Self {
+        self.place.promised = Some(id);
         self
     }
 
@@ -143,10 +143,11 @@ impl Keeper {
         members.extend(previous.map(|previous| ("previous_response_id".to_owned(), previous.into())));
         let conversation = place.conversation.as_ref();
         members.extend(conversation.map(|id| ("conversation".to_owned(), json!({"id": id}))));
-        if place.background {
+        if let Some(id) = &place.promised {
+            members.insert("id".to_owned(), id.as_str().into());
             members.insert("background".to_owned(), true.into());
         }
-        previous.is_some() || conversation.is_some() || place.background
+        previous.is_some() || conversation.is_some() || place.promised.is_some()
     }
 
     /// What is kept of a response.
@@ -172,7 +173,7 @@ impl Keeper {
         let (id, turn) = self.turn(response)?;
         let mut writes = Vec::new();
         if self.place.store {
-            if self.place.background {
+            if self.place.promised.is_some() {
                 writes.push(Responses::put(&self.project, &id, &turn, None)?);
                 writes.push(Responses::done(&self.project, &id));
             } else {

@@ -95,7 +95,7 @@ async fn prepare(gateway: &Arc<Gateway>, parts: &Parts, body: Body) -> Result<As
         previous: wanted.previous,
         conversation: wanted.conversation,
         store: wanted.store,
-        background,
+        promised: None,
     };
     // Without a conversation of ours, they may be the provider's own.
     let refers = place.previous.is_some()

@@ -185,6 +185,41 @@ async fn a_stream_is_left_and_gone_on_with_from_any_event() {
 }
 
 #[tokio::test]
+async fn a_response_is_kept_as_promised_whatever_the_provider_calls_it() {
+    let made = json!({"id": "resp_theirs", "object": "response", "status": "completed", "model": "m-1",
+        "output": [], "usage": {"input_tokens": 9, "output_tokens": 3, "total_tokens": 12}});
+    let stream = vec![
+        "event: response.created\ndata: {\"type\":\"response.created\",\"response\":{\"id\":\"resp_theirs\"},\"sequence_number\":0}\n\n",
+        "event: response.output_text.delta\ndata: {\"type\":\"response.output_text.delta\",\"output_index\":0,\"delta\":\"a\",\"sequence_number\":1}\n\n",
+        "event: response.completed\ndata: {\"type\":\"response.completed\",\"response\":{\"id\":\"resp_theirs\",\"object\":\"response\",\"status\":\"completed\",\"output\":[]},\"sequence_number\":2}\n\n",
+    ];
+    let provider = Provider::script([
+        Act::Say(200, &[], made.to_string()),
+        Act::Stream(stream, End::Close),
+    ]);
+    let stage = Stage::start(World::new()).await;
+    stage.world.ports.web.host("p.test", provider.router());
+    stage.provider("p", json!({"responses": true})).await;
+    let id = begin(&stage, json!({})).await;
+    let done = becomes(&stage, &id, "completed").await;
+    assert_eq!(
+        (&done["id"], &done["usage"]["output_tokens"]),
+        (&json!(id), &json!(3))
+    );
+    assert!(!provider.asked()[0].json().to_string().contains("background"));
+    let heard = events(&ask(&stage, json!({"stream": true})).await.text());
+    assert_eq!(heard.len(), 3, "{heard:?}");
+    let id = &heard[0]["response"]["id"];
+    assert!(
+        *id != "resp_theirs" && *id == heard[2]["response"]["id"],
+        "{heard:?}"
+    );
+    assert_eq!(read(&stage, id.as_str().unwrap()).await["status"], "completed");
+    let theirs = stage.get("/v1/responses/resp_theirs", KEY).await;
+    assert_eq!(theirs.error(), (404, "response_not_found".into()));
+}
+
+#[tokio::test]
 async fn a_cancelled_stream_ends_for_those_who_listen() {
     let provider = Provider::script([Act::Stream(vec![CHUNK_ROLE, CHUNK_A], End::Stall)]);
     let stage = with(&provider).await;
