@@ -17,7 +17,7 @@ async fn with(provider: &Provider) -> Stage {
     stage
 }
 
-fn body(more: Value) -> String {
+fn body(more: &Value) -> String {
     let mut body = json!({"model": "p/m", "input": "hi", "background": true});
     for (name, value) in more.as_object().unwrap() {
         body[name] = value.clone();
@@ -26,7 +26,7 @@ fn body(more: Value) -> String {
 }
 
 async fn ask(stage: &Stage, more: Value) -> Reply {
-    stage.post("/v1/responses", &body(more)).await
+    stage.post("/v1/responses", &body(&more)).await
 }
 
 /// Begins a response, and returns its id.
@@ -102,7 +102,7 @@ async fn what_is_wrong_with_a_request_is_said_at_once() {
     let unkept = ask(&stage, json!({"store": false})).await;
     assert_eq!(unkept.error(), (400, "invalid_request".into()));
     assert_eq!(unkept.json()["error"]["param"], "background");
-    let mut twice = post("/v1/responses", KEY, &body(json!({})));
+    let mut twice = post("/v1/responses", KEY, &body(&json!({})));
     twice
         .headers_mut()
         .insert("idempotency-key", "a".parse().unwrap());
@@ -172,7 +172,7 @@ async fn a_stream_is_left_and_gone_on_with_from_any_event() {
     // Who leaves at once finds everything later.
     drop(
         stage
-            .open(post("/v1/responses", KEY, &body(json!({"stream": true}))))
+            .open(post("/v1/responses", KEY, &body(&json!({"stream": true}))))
             .await,
     );
     let rows = stage.rows(2).await;

@@ -115,7 +115,7 @@ impl Speaker {
             };
             match event["type"].as_str().unwrap_or_default() {
                 "response.create" => {
-                    respond(&mut socket, event["response"]["instructions"] == "slowly").await
+                    respond(&mut socket, event["response"]["instructions"] == "slowly").await;
                 }
                 "response.cancel" => {
                     say(&mut socket, done("cancelled", 5)).await;

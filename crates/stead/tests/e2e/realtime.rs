@@ -147,30 +147,7 @@ async fn the_realtime_clients_of_the_sdks_talk_and_are_billed() {
         .join("keys/ca.crt")
         .to_string_lossy()
         .into_owned();
-    let plain = format!("http://127.0.0.1:{}", installation.port);
-    let secure = format!("https://127.0.0.1:{}", installation.port);
-    let modules = told("SDK_NODE_MODULES");
-    let environment = [
-        ("STEAD_URL", plain.as_str()),
-        ("STEAD_HTTPS", secure.as_str()),
-        ("STEAD_KEY", key.as_str()),
-        ("NODE_PATH", modules.as_str()),
-        ("NODE_EXTRA_CA_CERTS", ca.as_str()),
-    ];
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/sdk");
-    let script = |name: &str| folder.join(name).to_string_lossy().into_owned();
-    let python = told("SDK_PYTHON");
-    let python = run(Path::new(&python), &[&script("realtime.py")], &environment, "")
-        .await
-        .ok();
-    let node = run(Path::new("node"), &[&script("realtime.mjs")], &environment, "")
-        .await
-        .ok();
-    let printed: Vec<Value> = python
-        .lines()
-        .chain(node.lines())
-        .map(|line| serde_json::from_str(line).unwrap_or_else(|_| panic!("no JSON: {line}")))
-        .collect();
+    let printed = talked(&installation, &key, &ca).await;
     let hows: Vec<&str> = printed.iter().filter_map(|line| line["how"].as_str()).collect();
     assert_eq!(hows, ["sync", "async", "browser"]);
     for line in &printed {
@@ -196,4 +173,32 @@ async fn the_realtime_clients_of_the_sdks_talk_and_are_billed() {
         );
     }
     tasks.token().cancel();
+}
+
+/// What both SDKs printed.
+async fn talked(installation: &Installation, key: &str, ca: &str) -> Vec<Value> {
+    let plain = format!("http://127.0.0.1:{}", installation.port);
+    let secure = format!("https://127.0.0.1:{}", installation.port);
+    let modules = told("SDK_NODE_MODULES");
+    let environment = [
+        ("STEAD_URL", plain.as_str()),
+        ("STEAD_HTTPS", secure.as_str()),
+        ("STEAD_KEY", key),
+        ("NODE_PATH", modules.as_str()),
+        ("NODE_EXTRA_CA_CERTS", ca),
+    ];
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/sdk");
+    let script = |name: &str| folder.join(name).to_string_lossy().into_owned();
+    let python = told("SDK_PYTHON");
+    let python = run(Path::new(&python), &[&script("realtime.py")], &environment, "")
+        .await
+        .ok();
+    let node = run(Path::new("node"), &[&script("realtime.mjs")], &environment, "")
+        .await
+        .ok();
+    python
+        .lines()
+        .chain(node.lines())
+        .map(|line| serde_json::from_str(line).unwrap_or_else(|_| panic!("no JSON: {line}")))
+        .collect()
 }
