@@ -33,7 +33,7 @@ pub(super) struct Packed {
 /// Compresses what lies apart; done before the queue.
 pub(super) fn pack(write: Write) -> KernelResult<Change> {
     let Write::Put(mut put) = write else {
-        return Ok(Change::Other(write));
+        return Ok(Change::Other(Box::new(write)));
     };
     let (mask, body) = pack_body(&mut put.fields)
         .map_err(|error| KernelError::internal("a body could not be compressed").because(error))?;

@@ -291,7 +291,7 @@ mod tests {
             }]
         };
         for descending in [false, true] {
-            let mut keys = vec![vec![Key::Absent], vec![Key::Number(1.0)], vec![Key::Number(2.0)]];
+            let mut keys = [vec![Key::Absent], vec![Key::Number(1.0)], vec![Key::Number(2.0)]];
             keys.sort_by(|own, other| compare(own, other, &orders(descending)));
             assert_eq!(keys[2], [Key::Absent]);
             assert_eq!(keys[0] == [Key::Number(2.0)], descending);

@@ -66,6 +66,7 @@ fn one<T: Tie>(own: &mut Option<T>, own_rank: &mut i64, other: Option<T>, rank: 
 }
 
 /// Takes in what else is known of the entry.
+#[expect(clippy::cognitive_complexity, reason = "a line for each field")]
 pub(super) fn absorb(own: &mut Fields, ranks: &mut Ranks, other: Fields, others: &Ranks) {
     let mut ranks = ranks.iter_mut().zip(others);
     macro_rules! absorb {

@@ -23,6 +23,10 @@ use crate::{
 
 /// What of an entry must be read besides its row.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is one table, and any of them may be needed"
+)]
 pub(super) struct Needs {
     body: bool,
     scores: bool,

@@ -78,8 +78,8 @@ fn write(put: Put) -> Write {
     Write::Put(Box::new(put))
 }
 
-fn json(text: &str) -> Option<Box<RawValue>> {
-    Some(RawValue::from_string(text.to_owned()).unwrap())
+fn json(text: &str) -> Box<RawValue> {
+    RawValue::from_string(text.to_owned()).unwrap()
 }
 
 fn query() -> Query {
@@ -106,7 +106,7 @@ fn life(trace: Uuid, span: Uuid) -> Vec<Write> {
         trace_id: Some(trace),
         name: Some("start".into()),
         start: Some(now()),
-        input: json("{\"q\": 1}"),
+        input: Some(json("{\"q\": 1}")),
         ..Fields::default()
     };
     let end = Fields {
@@ -114,14 +114,14 @@ fn life(trace: Uuid, span: Uuid) -> Vec<Write> {
         name: Some("end".into()),
         start: Some(now()),
         end: Some(told(1)),
-        input: json("{\"q\": 1}"),
-        output: json("{\"a\": 2}"),
+        input: Some(json("{\"q\": 1}")),
+        output: Some(json("{\"a\": 2}")),
         ..Fields::default()
     };
     let change = Fields {
         trace_id: Some(trace),
         name: Some("changed".into()),
-        metadata: json("{\"m\": true}"),
+        metadata: Some(json("{\"m\": true}")),
         ..Fields::default()
     };
     let score = Score {
@@ -347,8 +347,8 @@ async fn threads_are_put_together_closed_opened_scored_and_commented() {
             thread: Some("chat".into()),
             start: Some(at),
             end: Some(at),
-            input: json(text),
-            output: json(text),
+            input: Some(json(text)),
+            output: Some(json(text)),
             ..Fields::default()
         };
         store

@@ -8,7 +8,7 @@
 //! nothing; the entries of a day that is no longer kept are made anew in today's file, never lost.
 
 use std::{
-    collections::{BTreeMap, HashMap, HashSet},
+    collections::{BTreeMap, HashMap, HashSet, hash_map::Entry},
     sync::Arc,
 };
 
@@ -38,7 +38,7 @@ const OPEN: usize = 4;
 /// One change on its way to the writer.
 pub(super) enum Change {
     Put(Box<Packed>),
-    Other(Write),
+    Other(Box<Write>),
 }
 
 /// What the writer is asked to do.
@@ -244,17 +244,12 @@ impl Writer {
             parent_span_id: fields.parent_span_id,
             ..Fields::default()
         };
-        let key = (put.kind, put.id);
-        if !claims.contains_key(&key) {
-            let known = self.hold(put.kind, put.id)?;
-            let claim = match known {
+        let (workspace, project, fields) = match claims.entry((put.kind, put.id)) {
+            Entry::Occupied(claim) => claim.into_mut(),
+            Entry::Vacant(place) => place.insert(match self.hold(put.kind, put.id)? {
                 Some(held) => (held.workspace.clone(), held.project, ids(&held.row.fields)),
                 None => (put.workspace.clone(), put.project, ids(&put.fields)),
-            };
-            claims.insert(key, claim);
-        }
-        let Some((workspace, project, fields)) = claims.get_mut(&key) else {
-            return Ok(None);
+            }),
         };
         let wrong = if *workspace != put.workspace || *project != put.project {
             Some("project")
@@ -278,7 +273,7 @@ impl Writer {
                 Change::Put(packed) => self.put(*packed)?,
                 Change::Other(write) => {
                     self.flush()?;
-                    change::make(self, write)?;
+                    change::make(self, *write)?;
                 }
             }
         }

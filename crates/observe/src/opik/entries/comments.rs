@@ -19,6 +19,7 @@ use crate::opik::{
 
 /// A comment that is written or changed.
 #[derive(Debug, Deserialize)]
+#[expect(clippy::struct_field_names, reason = "the name that the API gives it")]
 pub(in crate::opik) struct Text {
     #[serde(default)]
     id: Option<Uuid>,

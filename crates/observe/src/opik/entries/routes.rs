@@ -90,16 +90,15 @@ async fn create_all(
     let mut projects: HashMap<Option<String>, Uuid> = HashMap::new();
     let mut writes = Vec::with_capacity(batch.items.len());
     for told in batch.items {
-        let project = match projects.get(&told.project_name) {
-            Some(project) => *project,
-            None => {
-                let project = opik
-                    .projects
-                    .to_write(&caller, told.project_name.as_deref(), None)
-                    .await?;
-                projects.insert(told.project_name.clone(), project);
-                project
-            }
+        let project = if let Some(project) = projects.get(&told.project_name) {
+            *project
+        } else {
+            let project = opik
+                .projects
+                .to_write(&caller, told.project_name.as_deref(), None)
+                .await?;
+            projects.insert(told.project_name.clone(), project);
+            project
         };
         writes.push(Write::Put(Box::new(told.report(kind, project, &caller, now)?)));
     }

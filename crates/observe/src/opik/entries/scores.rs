@@ -65,7 +65,7 @@ pub(in crate::opik) fn score_of(given: Given, caller: &Caller, now: Timestamp) -
     if given.name.trim().is_empty() {
         return Err(OpikError::unprocessable("name must not be blank"));
     }
-    if !(given.value.abs() <= LARGEST) {
+    if !(-LARGEST..=LARGEST).contains(&given.value) {
         return Err(OpikError::unprocessable(
             "value must be between -1000000000 and 1000000000",
         ));

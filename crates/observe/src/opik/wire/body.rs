@@ -4,7 +4,7 @@ use std::io::Read;
 
 use axum::{
     extract::{FromRequest, Request},
-    http::{HeaderMap, header},
+    http::{HeaderMap, HeaderValue, header},
 };
 use flate2::bufread::MultiGzDecoder;
 use serde::de::DeserializeOwned;
@@ -39,12 +39,7 @@ impl<T: DeserializeOwned + Send + 'static> FromRequest<Opik> for Json<T> {
             }
             parse(&inflate(&bytes, limit)?)
         };
-        if !compressed
-            && parts
-                .headers
-                .get(header::CONTENT_LENGTH)
-                .is_some_and(|length| is_short(length))
-        {
+        if !compressed && parts.headers.get(header::CONTENT_LENGTH).is_some_and(is_short) {
             return parse().map(Self);
         }
         let done = tokio::task::spawn_blocking(parse).await;
@@ -53,7 +48,7 @@ impl<T: DeserializeOwned + Send + 'static> FromRequest<Opik> for Json<T> {
     }
 }
 
-fn is_short(length: &axum::http::HeaderValue) -> bool {
+fn is_short(length: &HeaderValue) -> bool {
     let length = length.to_str().ok().and_then(|text| text.parse::<usize>().ok());
     length.is_some_and(|length| length <= INLINE)
 }
@@ -66,10 +61,7 @@ fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, OpikError> {
 }
 
 fn is_gzip(headers: &HeaderMap) -> Result<bool, OpikError> {
-    match headers
-        .get(header::CONTENT_ENCODING)
-        .map(|value| value.as_bytes())
-    {
+    match headers.get(header::CONTENT_ENCODING).map(HeaderValue::as_bytes) {
         None | Some(b"" | b"identity") => Ok(false),
         Some(b"gzip" | b"x-gzip") => Ok(true),
         Some(_) => Err(OpikError::invalid(
