@@ -432,7 +432,7 @@ fn shapes_and_numbers_that_disagree_are_told_and_cost_nothing() {
     }
     refused_with(
         |header| {
-            header["embeddings.LayerNorm.bias"]["data_offsets"] = json!([1_u64 << 40, (1_u64 << 40) + 256])
+            header["embeddings.LayerNorm.bias"]["data_offsets"] = json!([1_u64 << 40, (1_u64 << 40) + 256]);
         },
         "ends before",
     );

@@ -460,6 +460,10 @@ struct Known {
 
 /// Runs where `tools/setup.sh embedding_model` brought the model.
 #[tokio::test]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "where the model lies, only the caller knows"
+)]
 async fn vectors_of_a_real_model_are_those_of_a_reference_in_double_precision() {
     let Some(path) = std::env::var_os("STEAD_TEST_EMBEDDING_MODEL") else {
         return;

@@ -31,44 +31,38 @@ async fn tour(python: &str, installation: &Installation, key: &str) -> Value {
     serde_json::from_str(line).unwrap_or_else(|_| panic!("no JSON: {printed}"))
 }
 
+/// What the tour must find, by name.
+fn expected() -> Value {
+    json!({
+        "traces": ["asynchronous", "failing", "generator", "manual", "outer"],
+        "outer": {"input": {"x": 41}, "output": {"r": 42}, "tags": ["t1"], "metadata": 1,
+            "scores": [["quality", 0.75]], "thread": "thread-1"},
+        "nested": true,
+        "kinds": {"inner": "tool", "outer": "general"},
+        "error": "ValueError",
+        "cheap": ["manual"],
+        "needle": ["manual"],
+        "llm": ["call"],
+        "content": ["manual", {"answer": 42}, 1100],
+        "cost": 0.000_21,
+        "span": {"b": 2},
+        "threads": [["thread-1", 4]],
+        "kind": [["thread-1", 1.0]],
+        "status": "inactive",
+        "afterDelete": [],
+        "attachments": [["note.txt", 8000]],
+        "attached": true,
+        "copied": ["asynchronous", "failing", "generator", "manual", "outer", "with file"],
+        "left": ["asynchronous", "failing", "generator", "outer", "with file"],
+        "project": "tour",
+    })
+}
+
 fn check(found: &Value) {
     let sdk = &found["sdk"];
-    let names = json!(["asynchronous", "failing", "generator", "manual", "outer"]);
-    assert_eq!(found["traces"], names, "{sdk}");
-    let outer = json!({"input": {"x": 41}, "output": {"r": 42}, "tags": ["t1"], "metadata": 1,
-        "scores": [["quality", 0.75]], "thread": "thread-1"});
-    assert_eq!(found["outer"], outer, "{sdk}");
-    assert_eq!(found["nested"], true, "{sdk}");
-    assert_eq!(
-        found["kinds"],
-        json!({"inner": "tool", "outer": "general"}),
-        "{sdk}"
-    );
-    assert_eq!(found["error"], "ValueError", "{sdk}");
-    assert_eq!(found["cheap"], json!(["manual"]), "{sdk}");
-    assert_eq!(found["needle"], json!(["manual"]), "{sdk}");
-    assert_eq!(found["llm"], json!(["call"]), "{sdk}");
-    assert_eq!(found["content"], json!(["manual", {"answer": 42}, 1100]), "{sdk}");
-    assert_eq!(found["cost"], 0.000_21, "{sdk}");
-    assert_eq!(found["span"], json!({"b": 2}), "{sdk}");
-    assert_eq!(found["threads"], json!([["thread-1", 4]]), "{sdk}");
-    assert_eq!(found["kind"], json!([["thread-1", 1.0]]), "{sdk}");
-    assert_eq!(found["status"], "inactive", "{sdk}");
-    assert_eq!(found["afterDelete"], json!([]), "{sdk}");
-    assert_eq!(found["attachments"], json!([["note.txt", 8000]]), "{sdk}");
-    assert_eq!(found["attached"], true, "{sdk}");
-    let with_file = json!([
-        "asynchronous",
-        "failing",
-        "generator",
-        "manual",
-        "outer",
-        "with file"
-    ]);
-    assert_eq!(found["copied"], with_file, "{sdk}");
-    let left = json!(["asynchronous", "failing", "generator", "outer", "with file"]);
-    assert_eq!(found["left"], left, "{sdk}");
-    assert_eq!(found["project"], "tour", "{sdk}");
+    for (name, value) in expected().as_object().expect("an object") {
+        assert_eq!(&found[name], value, "{name} with {sdk}");
+    }
 }
 
 #[tokio::test]

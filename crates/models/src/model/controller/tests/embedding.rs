@@ -43,7 +43,10 @@ fn kept(bench: &Bench, model: Option<Model>) -> String {
 }
 
 /// A host with these files below `/r/`, which fails as the test says: the paths of the answers to come, and their status.
-struct Files(Mutex<(HashMap<&'static str, Vec<u8>>, Vec<(&'static str, u16)>)>);
+struct Files {
+    files: HashMap<&'static str, Vec<u8>>,
+    failures: Mutex<Vec<(&'static str, u16)>>,
+}
 
 impl Files {
     fn router(self: Arc<Self>) -> Router {
@@ -54,11 +57,11 @@ impl Files {
     }
 
     fn answer(&self, path: &str) -> Response<axum::body::Body> {
-        let mut inner = self.0.lock().unwrap();
+        let mut failures = self.failures.lock().unwrap();
         let name = path.trim_start_matches("/r/");
-        let failure = inner.1.iter().position(|(of, _)| *of == name);
-        let status = failure.map(|place| inner.1.remove(place).1);
-        let (status, body) = match (status, inner.0.get(name)) {
+        let failure = failures.iter().position(|(of, _)| *of == name);
+        let status = failure.map(|place| failures.remove(place).1);
+        let (status, body) = match (status, self.files.get(name)) {
             (Some(status), _) => (status, Vec::new()),
             (None, Some(bytes)) => (200, bytes.clone()),
             (None, None) => (404, Vec::new()),
@@ -73,7 +76,10 @@ impl Files {
 
 fn on_the_web(files: HashMap<&'static str, Vec<u8>>, failures: Vec<(&'static str, u16)>) -> Bench {
     let bench = Bench::new();
-    let host = Arc::new(Files(Mutex::new((files, failures))));
+    let host = Arc::new(Files {
+        files,
+        failures: Mutex::new(failures),
+    });
     bench.world.ports.web.host("models.example", host.router());
     bench
 }
