@@ -21,6 +21,8 @@ pub struct MemoryRecords {
 
 /// How many records a page holds when the query does not say.
 const DEFAULT_LIMIT: usize = 100;
+/// The most records of a page.
+const MOST: usize = 1_000;
 
 impl MemoryRecords {
     /// An empty store.
@@ -62,14 +64,14 @@ impl Records for MemoryRecords {
             let order = order.then_with(|| a.key.id.cmp(&b.key.id));
             if query.descending { order.reverse() } else { order }
         });
-        let skip = match &query.after {
+        let after: usize = match &query.after {
             None => 0,
             Some(after) => after.parse().map_err(|_| Error::invalid("unknown page"))?,
         };
-        let limit = if query.limit == 0 {
-            DEFAULT_LIMIT
-        } else {
-            query.limit
+        let skip = after + query.skip;
+        let limit = match query.limit {
+            0 => DEFAULT_LIMIT,
+            limit => limit.min(MOST),
         };
         let next = (found.len() > skip + limit).then(|| (skip + limit).to_string());
         let items = found.into_iter().skip(skip).take(limit).collect();
@@ -121,6 +123,10 @@ fn matches(row: &Record, query: &RecordQuery) -> bool {
             .equals
             .iter()
             .all(|(field, value)| row.body.get(field).unwrap_or(&Value::Null) == value)
+        && query.within.iter().all(|within| {
+            let text = row.body.get(&within.field).and_then(Value::as_str);
+            text.is_some_and(|text| text > within.above.as_str() && text < within.below.as_str())
+        })
 }
 
 fn sort_value(row: &Record, query: &RecordQuery) -> Value {

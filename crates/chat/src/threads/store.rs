@@ -127,6 +127,7 @@ impl Threads {
             descending: true,
             after: part.after,
             limit: part.limit.min(LARGEST_PAGE),
+            ..RecordQuery::default()
         };
         let page = self.records.list(query).await?;
         let items = page.items.into_iter().map(thread).collect::<Result<_>>()?;

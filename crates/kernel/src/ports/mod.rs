@@ -21,6 +21,6 @@ pub use exec::{Exec, ProcessOutput, ProcessRequest};
 pub use models::{Answered, KeepAnswer, Keeper, Models};
 pub use outbound::{Outbound, Reach, SendOptions};
 pub use prices::{ModelLimits, NanoUsd, PicoUsd, Price, Prices, Tier, TokenPrices, UnitPrices};
-pub use records::{Page, Record, RecordKey, RecordQuery, RecordWrite, Records};
+pub use records::{Page, Record, RecordKey, RecordQuery, RecordWrite, Records, Within};
 pub use traces::Traces;
 pub use vault::Vault;

@@ -12,8 +12,31 @@ pub trait Records: Send + Sync {
     /// One record.
     async fn get(&self, key: &RecordKey) -> Result<Option<Record>>;
 
+    /// Several records; those that are not there are left out. Their order is that of the keys.
+    async fn get_many(&self, keys: Vec<RecordKey>) -> Result<Vec<Record>> {
+        let mut found = Vec::with_capacity(keys.len());
+        for key in keys {
+            found.extend(self.get(&key).await?);
+        }
+        Ok(found)
+    }
+
     /// The records that match, in order.
     async fn list(&self, query: RecordQuery) -> Result<Page<Record>>;
+
+    /// How many records match; the order and the part that the query asks for do not matter.
+    async fn count(&self, mut query: RecordQuery) -> Result<u64> {
+        (query.after, query.skip, query.limit) = (None, 0, usize::MAX);
+        let mut count = 0;
+        loop {
+            let page = self.list(query.clone()).await?;
+            count += page.items.len() as u64;
+            query.after = page.next;
+            if query.after.is_none() {
+                return Ok(count);
+            }
+        }
+    }
 
     /// Makes all the changes, or none; durable when it returns. Returns the new version of each write, 0 for
     /// deletions.
@@ -79,14 +102,43 @@ pub struct RecordQuery {
     pub project: Option<String>,
     /// Indexed fields and the values they must have.
     pub equals: Vec<(String, Value)>,
+    /// Indexed fields and the bounds that their text must be within.
+    pub within: Vec<Within>,
     /// The indexed field to order by; `created` and `updated` are always there. Ties are broken by id.
     pub order_by: Option<String>,
     /// Newest or largest first.
     pub descending: bool,
     /// Where the last page ended.
     pub after: Option<String>,
+    /// Leaves out so many that match, after those that `after` leaves out.
+    pub skip: usize,
     /// At most so many; 0 means 100.
     pub limit: usize,
+}
+
+/// A range of texts, byte by byte. What is no text is in none.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Within {
+    /// The indexed field.
+    pub field: String,
+    /// The text must be larger than this.
+    pub above: String,
+    /// The text must be smaller than this.
+    pub below: String,
+}
+
+impl Within {
+    /// The texts that begin with `prefix`, which must end with an ASCII character below DEL, and go on.
+    pub fn prefix(field: &str, prefix: &str) -> Self {
+        let mut below = prefix.to_owned();
+        let next = below.pop().map_or('\u{7f}', |last| char::from(last as u8 + 1));
+        below.push(next);
+        Self {
+            field: field.to_owned(),
+            above: prefix.to_owned(),
+            below,
+        }
+    }
 }
 
 /// A page of a list.

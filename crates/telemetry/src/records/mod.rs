@@ -143,6 +143,26 @@ impl Records for RecordStore {
             .await
     }
 
+    async fn get_many(&self, keys: Vec<RecordKey>) -> Result<Vec<Record>> {
+        let keys = keys
+            .into_iter()
+            .map(|key| Ok((self.table(&key.collection)?, key)));
+        let keys: Vec<(Table, RecordKey)> = keys.collect::<Result<_>>()?;
+        self.read(move |connection, path| {
+            let mut found = Vec::with_capacity(keys.len());
+            for (table, key) in &keys {
+                found.extend(query::get(connection, path, *table, key)?);
+            }
+            Ok(found)
+        })
+        .await
+    }
+
+    async fn count(&self, query: RecordQuery) -> Result<u64> {
+        let count = query::Count::plan(self.table(&query.collection)?, &query)?;
+        self.read(move |connection, _| count.run(connection)).await
+    }
+
     async fn commit(&self, writes: Vec<RecordWrite>) -> Result<Vec<u64>> {
         if writes.is_empty() {
             return Ok(Vec::new());

@@ -159,15 +159,7 @@ impl List {
         let field = query.order_by.as_deref().unwrap_or("created");
         let order = expression(table, field)?;
         let list = format!("{}{field}", if query.descending { "-" } else { "" });
-        let mut conditions = vec!["TRUE".to_owned()];
-        let mut values = Vec::new();
-        if let Some(project) = query.project {
-            conditions.push("project = ?".into());
-            values.push(Sql::Text(project));
-        }
-        for (field, value) in &query.equals {
-            conditions.push(equals(&expression(table, field)?, field, value, &mut values)?);
-        }
+        let (mut conditions, mut values) = conditions(table, &query)?;
         if let Some(after) = &query.after {
             let cursor = Cursor::parse(after, &list)?;
             conditions.push(beyond(&order, query.descending, &cursor, &mut values));
@@ -179,10 +171,11 @@ impl List {
         let direction = if query.descending { "DESC" } else { "ASC" };
         let sql = format!(
             "SELECT {COLUMNS}, {order} FROM {} WHERE {} ORDER BY {order} {direction}, id {direction}, \
-             project {direction} LIMIT {}",
+             project {direction} LIMIT {} OFFSET {}",
             table.name(),
             conditions.join(" AND "),
             limit + 1,
+            query.skip,
         );
         Ok(Self {
             table,
@@ -219,6 +212,55 @@ impl List {
         });
         Ok(Page { items, next })
     }
+}
+
+/// How many records match.
+pub(super) struct Count {
+    sql: String,
+    values: Vec<Sql>,
+}
+
+impl Count {
+    /// Puts the statement together.
+    ///
+    /// # Errors
+    /// `Invalid` when the query names a field that is not indexed, or a value that is no scalar.
+    pub(super) fn plan(table: Table, query: &RecordQuery) -> KernelResult<Self> {
+        let (conditions, values) = conditions(table, query)?;
+        let sql = format!(
+            "SELECT count(*) FROM {} WHERE {}",
+            table.name(),
+            conditions.join(" AND ")
+        );
+        Ok(Self { sql, values })
+    }
+
+    /// Counts.
+    pub(super) fn run(self, connection: &Connection) -> Result<u64> {
+        let mut statement = connection.prepare_cached(&self.sql)?;
+        let count: i64 = statement.query_row(params_from_iter(self.values), |row| row.get(0))?;
+        Ok(count.unsigned_abs())
+    }
+}
+
+/// The conditions of a query but for its place in the order, and their values.
+fn conditions(table: Table, query: &RecordQuery) -> KernelResult<(Vec<String>, Vec<Sql>)> {
+    let mut conditions = vec!["TRUE".to_owned()];
+    let mut values = Vec::new();
+    if let Some(project) = &query.project {
+        conditions.push("project = ?".into());
+        values.push(Sql::Text(project.clone()));
+    }
+    for (field, value) in &query.equals {
+        conditions.push(equals(&expression(table, field)?, field, value, &mut values)?);
+    }
+    for within in &query.within {
+        let expression = expression(table, &within.field)?;
+        // Numbers sort below every text, so the lower bound leaves them out.
+        conditions.push(format!("({expression} > ? AND {expression} < ?)"));
+        values.extend([Sql::Text(within.above.clone()), Sql::Text(within.below.clone())]);
+    }
+    Ok((conditions, values))
 }
 
 fn expression(table: Table, field: &str) -> KernelResult<String> {

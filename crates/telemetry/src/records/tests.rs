@@ -4,7 +4,7 @@ use std::{collections::BTreeSet, fs};
 
 use proptest::prelude::*;
 use serde_json::{Value, json};
-use stead_kernel::{Reason, Timestamp};
+use stead_kernel::{Reason, Timestamp, ports::Within};
 use stead_testkit::ManualClock;
 use tempfile::TempDir;
 use tokio::task::JoinSet;
@@ -544,4 +544,59 @@ fn a_full_disk_refuses_a_whole_commit_and_takes_the_next_one_that_fits() {
         .map(|answer| answer.as_ref().err().map(stead_kernel::Error::reason))
         .collect();
     assert_eq!(reasons, [None, Some(Reason::Unavailable), None]);
+}
+
+#[tokio::test]
+async fn a_range_of_texts_is_found_in_order_in_parts_and_counted() {
+    let bench = Bench::new();
+    let places = [
+        json!("d/1"),
+        json!("d/3"),
+        json!("d/2"),
+        json!("e/1"),
+        json!("d"),
+        json!(7),
+        Value::Null,
+    ];
+    let writes = places.iter().enumerate();
+    let writes = writes.map(|(at, place)| put(&at.to_string(), None, json!({"owner": place})));
+    bench.store.commit(writes.collect()).await.unwrap();
+    let query = RecordQuery {
+        project: Some("p".into()),
+        within: vec![Within::prefix("owner", "d/")],
+        order_by: Some("owner".into()),
+        descending: true,
+        ..threads()
+    };
+    assert_eq!(bench.store.count(query.clone()).await.unwrap(), 3);
+    assert_eq!(bench.ids(query.clone()).await, ["1", "2", "0"]);
+    let part = RecordQuery {
+        skip: 1,
+        limit: 1,
+        ..query.clone()
+    };
+    let page = bench.store.list(part).await.unwrap();
+    assert_eq!((page.items[0].key.id.as_str(), page.next.is_some()), ("2", true));
+    let mut below = query.clone();
+    below.within[0].below = "d/2".into();
+    assert_eq!(bench.ids(below).await, ["0"]);
+    let unknown = RecordQuery {
+        within: vec![Within::prefix("secret", "d/")],
+        ..query
+    };
+    assert_eq!(
+        bench.store.count(unknown).await.unwrap_err().reason(),
+        Reason::Invalid
+    );
+}
+
+#[tokio::test]
+async fn several_records_are_read_at_once_in_the_order_of_their_keys() {
+    let bench = Bench::new();
+    let writes = vec![put("a", None, json!({})), put("b", None, json!({}))];
+    bench.store.commit(writes).await.unwrap();
+    let keys = vec![key("b"), key("missing"), key("a")];
+    let found = bench.store.get_many(keys).await.unwrap();
+    let ids: Vec<&str> = found.iter().map(|record| record.key.id.as_str()).collect();
+    assert_eq!(ids, ["b", "a"]);
 }
