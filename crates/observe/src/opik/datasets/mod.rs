@@ -1,0 +1,58 @@
+//! Datasets: named collections of items, by version.
+//!
+//! *Invariants:* items are records of their own, never one document; a version copies nothing; a batch of items is
+//! stored whole or not at all.
+
+mod convert;
+mod item_routes;
+mod items;
+mod plan;
+mod routes;
+mod shape;
+mod store;
+mod version_routes;
+mod walk;
+
+use axum::Router;
+use stead_kernel::Collection;
+
+use super::Opik;
+
+pub(crate) use self::{
+    items::{Items, Part},
+    shape::{Item, Version},
+    store::{Datasets, Named, merge},
+    walk::View,
+};
+
+const DATASETS: &str = "opik.datasets";
+const ITEMS: &str = "opik.dataset_items";
+const HISTORY: &str = "opik.dataset_item_history";
+const VERSIONS: &str = "opik.dataset_versions";
+
+/// Their collections.
+pub(super) const COLLECTIONS: [Collection; 4] = [
+    Collection {
+        name: DATASETS,
+        indexes: &["name"],
+    },
+    Collection {
+        name: ITEMS,
+        indexes: &["place"],
+    },
+    Collection {
+        name: HISTORY,
+        indexes: &["place", "item_id"],
+    },
+    Collection {
+        name: VERSIONS,
+        indexes: &["place", "hashed"],
+    },
+];
+
+/// Their routes.
+pub(super) fn routes() -> Router<Opik> {
+    routes::routes()
+        .merge(item_routes::routes())
+        .merge(version_routes::routes())
+}
