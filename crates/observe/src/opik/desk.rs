@@ -11,7 +11,11 @@ use super::{
 
 /// On whose behalf a request is worked on.
 pub(crate) fn who(opik: &Opik, caller: &Caller) -> Who {
-    Who::new(caller.workspace.clone(), caller.user.clone(), opik.ports.clock.now())
+    Who::new(
+        caller.workspace.clone(),
+        caller.user.clone(),
+        opik.ports.clock.now(),
+    )
 }
 
 /// The id of the Opik project that something is written to, when it names one by id or name; a name that there is not
@@ -26,7 +30,10 @@ pub(crate) async fn project_to_write(
     id: Option<&str>,
 ) -> Result<Option<String>, OpikError> {
     let name = name.filter(|name| !name.trim().is_empty());
-    let id = id.filter(|id| !id.is_empty()).map(|id| uuid(id, "project")).transpose()?;
+    let id = id
+        .filter(|id| !id.is_empty())
+        .map(|id| uuid(id, "project"))
+        .transpose()?;
     if name.is_none() && id.is_none() {
         return Ok(None);
     }
@@ -49,7 +56,8 @@ pub(crate) async fn project_to_read(
 
 /// An id as it is stored: a UUID in lower case with hyphens.
 pub(crate) fn uuid(text: &str, what: &str) -> Result<Uuid, OpikError> {
-    text.parse().map_err(|_| OpikError::invalid(format!("{what} id {text:?} is no UUID")))
+    text.parse()
+        .map_err(|_| OpikError::invalid(format!("{what} id {text:?} is no UUID")))
 }
 
 /// Ids of a batch as they are stored.
@@ -64,7 +72,9 @@ pub(crate) fn batch(length: usize, what: &str) -> Result<(), OpikError> {
     if (1..=BATCH).contains(&length) {
         return Ok(());
     }
-    Err(OpikError::unprocessable(format!("{what} size must be between 1 and {BATCH}")))
+    Err(OpikError::unprocessable(format!(
+        "{what} size must be between 1 and {BATCH}"
+    )))
 }
 
 /// A text that must say something.

@@ -5,11 +5,23 @@
 //!
 //! *Invariant:* what is not here answers 501 in Opik's own form; nothing answers with what it did not do.
 
+mod annotation_queues;
+mod assertions;
 mod attachments;
 mod caller;
+mod dashboards;
+mod datasets;
+mod desk;
 mod entries;
+mod environments;
+mod experiments;
+mod feedback_definitions;
+mod optimizations;
 mod projects;
+mod prompts;
+mod resources;
 mod session;
+mod shelf;
 #[cfg(test)]
 mod tests;
 mod threads;
@@ -47,6 +59,7 @@ pub(crate) fn collections() -> Vec<Collection> {
     let mut all = Vec::new();
     all.extend(projects::COLLECTIONS);
     all.extend(attachments::COLLECTIONS);
+    all.extend(resources::collections());
     all
 }
 
@@ -75,6 +88,7 @@ fn api() -> Router<Opik> {
         .merge(threads::routes())
         .merge(attachments::routes())
         .merge(session::routes())
+        .merge(resources::routes())
         .fallback(absent)
 }
 

@@ -65,7 +65,9 @@ impl Assertions {
 
     /// Stores what was found; a later finding on the same assertion takes the place of an earlier one.
     async fn store(&self, who: &Who, all: Vec<(String, Assertion)>) -> Result<()> {
-        let writes = all.iter().map(|(id, assertion)| self.0.put(&who.project, id, assertion));
+        let writes = all
+            .iter()
+            .map(|(id, assertion)| self.0.put(&who.project, id, assertion));
         let writes = writes.collect::<Result<_>>()?;
         self.0.records().commit(writes).await.map(drop)
     }
@@ -86,7 +88,13 @@ impl Assertions {
             order_by: Some("place".into()),
             ..self.0.query(workspace)
         };
-        let mut found: Vec<Assertion> = self.0.all(query).await?.into_iter().map(|kept| kept.body).collect();
+        let mut found: Vec<Assertion> = self
+            .0
+            .all(query)
+            .await?
+            .into_iter()
+            .map(|kept| kept.body)
+            .collect();
         found.sort_by(|a, b| a.name.cmp(&b.name));
         Ok(found)
     }

@@ -45,7 +45,11 @@ async fn store(
         "TRACE" => "trace",
         "SPAN" => "span",
         "THREAD" => "thread",
-        _ => return Err(OpikError::unprocessable("entity_type must be TRACE, SPAN or THREAD")),
+        _ => {
+            return Err(OpikError::unprocessable(
+                "entity_type must be TRACE, SPAN or THREAD",
+            ));
+        }
     };
     let who = who(&opik, &caller);
     let mut all = Vec::with_capacity(sent.assertion_results.len());

@@ -71,7 +71,9 @@ pub(in crate::opik) fn routes() -> Router<Opik> {
     let of_project = |caller: Caller, opik: State<Opik>, Path(id): Path<Uuid>, query: Query| async move {
         list(Sort::Dashboard, &caller, &opik, &query, Some(id)).await
     };
-    routes_of(Sort::Dashboard).merge(routes_of(Sort::View)).route(project, get(of_project))
+    routes_of(Sort::Dashboard)
+        .merge(routes_of(Sort::View))
+        .route(project, get(of_project))
 }
 
 fn routes_of(sort: Sort) -> Router<Opik> {
@@ -89,15 +91,22 @@ fn routes_of(sort: Sort) -> Router<Opik> {
     };
     let change = move |caller: Caller, opik: State<Opik>, Path(id): Path<Uuid>, Json(write): Json<Write>| async move {
         let apply = |dashboard: &mut Dashboard| dashboard.apply(&write);
-        let changed = sort.titles(&opik).change(&who(&opik, &caller), &id.to_string(), apply).await;
+        let changed = sort
+            .titles(&opik)
+            .change(&who(&opik, &caller), &id.to_string(), apply)
+            .await;
         Ok::<_, OpikError>(Reply(changed.map_err(entity)?))
     };
     let remove = move |caller: Caller, opik: State<Opik>, Path(id): Path<Uuid>| async move {
-        sort.titles(&opik).delete(&caller.workspace, &[id.to_string()]).await?;
+        sort.titles(&opik)
+            .delete(&caller.workspace, &[id.to_string()])
+            .await?;
         Ok::<_, OpikError>(StatusCode::NO_CONTENT)
     };
     let remove_all = move |caller: Caller, opik: State<Opik>, Json(asked): Json<IdList>| async move {
-        sort.titles(&opik).delete(&caller.workspace, &ids(&asked)?).await?;
+        sort.titles(&opik)
+            .delete(&caller.workspace, &ids(&asked)?)
+            .await?;
         Ok::<_, OpikError>(StatusCode::NO_CONTENT)
     };
     Router::new()
@@ -117,7 +126,9 @@ async fn list(
     if let Some(project) = project.map(|id| id.to_string()) {
         all.retain(|dashboard| dashboard.project_id.as_ref() == Some(&project));
     }
-    let told = all.iter().map(|dashboard| serde_json::to_value(dashboard).unwrap_or_default());
+    let told = all
+        .iter()
+        .map(|dashboard| serde_json::to_value(dashboard).unwrap_or_default());
     Ok(Reply(listing::page(told.collect(), query, &FIELDS)?))
 }
 

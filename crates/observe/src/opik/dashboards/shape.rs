@@ -85,7 +85,10 @@ impl Dashboard {
                 self.name.trim().is_empty() || self.name.chars().count() > 120,
                 "name must have 1 to 120 characters",
             ),
-            (description.chars().count() > 1_000, "description cannot exceed 1000 characters"),
+            (
+                description.chars().count() > 1_000,
+                "description cannot exceed 1000 characters",
+            ),
             (
                 !["multi_project", "experiments"].contains(&self.sort.as_str()),
                 "type must be `multi_project` or `experiments`",
@@ -103,7 +106,10 @@ impl Dashboard {
 pub(super) fn slug(name: &str) -> String {
     let lower = name.to_lowercase();
     let words = lower.split(|letter: char| !letter.is_alphanumeric());
-    words.filter(|word| !word.is_empty()).collect::<Vec<_>>().join("-")
+    words
+        .filter(|word| !word.is_empty())
+        .collect::<Vec<_>>()
+        .join("-")
 }
 
 #[cfg(test)]
@@ -112,7 +118,11 @@ mod tests {
 
     #[test]
     fn a_slug_can_stand_in_an_address() {
-        for (name, expected) in [("My Dashboard (2)", "my-dashboard-2"), ("  A--b ", "a-b"), ("!", "")] {
+        for (name, expected) in [
+            ("My Dashboard (2)", "my-dashboard-2"),
+            ("  A--b ", "a-b"),
+            ("!", ""),
+        ] {
             assert_eq!(slug(name), expected);
         }
     }

@@ -111,9 +111,15 @@ fn labels(old: Option<Vec<String>>, write: &ItemWrite, how: Tags) -> Option<Vec<
 
 /// The columns of an item: those it is sent with, or those it has, with the ones that are sent apart.
 fn data(write: &ItemWrite, old: Option<Value>) -> Value {
-    let mut data = write.data.clone().or(old).unwrap_or_else(|| Value::Object(Map::new()));
+    let mut data = write
+        .data
+        .clone()
+        .or(old)
+        .unwrap_or_else(|| Value::Object(Map::new()));
     if let Value::Object(fields) = &mut data {
-        let apart = COLUMNS.iter().zip([&write.input, &write.expected_output, &write.metadata]);
+        let apart = COLUMNS
+            .iter()
+            .zip([&write.input, &write.expected_output, &write.metadata]);
         for (name, value) in apart {
             fields.extend(value.clone().map(|value| ((*name).to_owned(), value)));
         }
@@ -123,10 +129,15 @@ fn data(write: &ItemWrite, old: Option<Value>) -> Value {
 
 fn check(item: &Item) -> Result<(), OpikError> {
     if !item.data.is_object() {
-        return Err(OpikError::unprocessable("data of a dataset item must be a JSON object"));
+        return Err(OpikError::unprocessable(
+            "data of a dataset item must be a JSON object",
+        ));
     }
     if !SOURCES.contains(&item.source.as_str()) {
-        return Err(OpikError::unprocessable(format!("source must be one of: {}", SOURCES.join(", "))));
+        return Err(OpikError::unprocessable(format!(
+            "source must be one of: {}",
+            SOURCES.join(", ")
+        )));
     }
     for (id, what) in [(&item.trace_id, "trace"), (&item.span_id, "span")] {
         if let Some(id) = id {
@@ -145,7 +156,11 @@ mod tests {
     const ID: &str = "01a1fce2-e8b1-7270-8650-9f0c76e811f9";
 
     fn who() -> Who {
-        Who::new("default".into(), "ada".into(), stead_kernel::Timestamp::UNIX_EPOCH)
+        Who::new(
+            "default".into(),
+            "ada".into(),
+            stead_kernel::Timestamp::UNIX_EPOCH,
+        )
     }
 
     fn write(body: Value) -> ItemWrite {
@@ -158,13 +173,20 @@ mod tests {
             "data": {"input": {"q": null}}, "description": null, "evaluators": null, "execution_policy": null});
         let item = item(&who(), "d", write(sent)).unwrap();
         assert_eq!((item.id.as_str(), item.data), (ID, json!({"input": {"q": null}})));
-        let later = batch(&who(), "d", vec![
-            write(json!({"id": ID, "data": {"n": 1}})),
-            write(json!({"data": {"n": 2}})),
-            write(json!({"id": ID, "data": {"n": 3}})),
-        ]);
+        let later = batch(
+            &who(),
+            "d",
+            vec![
+                write(json!({"id": ID, "data": {"n": 1}})),
+                write(json!({"data": {"n": 2}})),
+                write(json!({"id": ID, "data": {"n": 3}})),
+            ],
+        );
         let later = later.unwrap();
-        assert_eq!(later.iter().map(|item| &item.data["n"]).collect::<Vec<_>>(), [3, 2]);
+        assert_eq!(
+            later.iter().map(|item| &item.data["n"]).collect::<Vec<_>>(),
+            [3, 2]
+        );
         let old = super::item(&who(), "d", write(json!({"input": "q", "expected_output": "a"}))).unwrap();
         assert_eq!(old.data, json!({"input": "q", "expected_output": "a"}));
         for refused in [
@@ -173,16 +195,26 @@ mod tests {
             json!({"source": "elsewhere", "data": {}}),
             json!({"trace_id": "x", "data": {}}),
         ] {
-            assert!(super::item(&who(), "d", write(refused.clone())).is_err(), "{refused}");
+            assert!(
+                super::item(&who(), "d", write(refused.clone())).is_err(),
+                "{refused}"
+            );
         }
     }
 
     #[test]
     fn a_change_keeps_what_it_does_not_say() {
-        let old = write(json!({"id": ID, "data": {"n": 1}, "description": "d", "tags": ["a", "b"],
-            "execution_policy": {"runs_per_item": 2}}));
+        let old = write(
+            json!({"id": ID, "data": {"n": 1}, "description": "d", "tags": ["a", "b"],
+            "execution_policy": {"runs_per_item": 2}}),
+        );
         let old = item(&who(), "d", old).unwrap();
-        let tags = |body: Value, how| changed(&who(), &old, &write(body), how).unwrap().tags.unwrap_or_default();
+        let tags = |body: Value, how| {
+            changed(&who(), &old, &write(body), how)
+                .unwrap()
+                .tags
+                .unwrap_or_default()
+        };
         assert_eq!(tags(json!({}), Tags::Merge), ["a", "b"]);
         assert_eq!(tags(json!({"tags": ["c"]}), Tags::Replace), ["c"]);
         assert_eq!(tags(json!({"tags": ["c", "a"]}), Tags::Merge), ["a", "b", "c"]);

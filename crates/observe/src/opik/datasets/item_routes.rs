@@ -50,7 +50,10 @@ const USUAL_STREAM: u32 = 500;
 pub(super) fn routes() -> Router<Opik> {
     Router::new()
         .route("/v1/private/datasets/items", put(store))
-        .route("/v1/private/datasets/items/batch", axum::routing::patch(change_all))
+        .route(
+            "/v1/private/datasets/items/batch",
+            axum::routing::patch(change_all),
+        )
         .route("/v1/private/datasets/items/delete", post(delete))
         .route("/v1/private/datasets/items/stream", post(stream))
         .route("/v1/private/datasets/items/{id}", get(one).patch(change))
@@ -63,7 +66,11 @@ async fn store(
     Json(sent): Json<ItemBatch>,
 ) -> Result<StatusCode, OpikError> {
     batch(sent.items.len(), "items")?;
-    carries_over(sent.copy_from_dataset_id.as_deref().or(sent.copy_from_version_id.as_deref()))?;
+    carries_over(
+        sent.copy_from_dataset_id
+            .as_deref()
+            .or(sent.copy_from_version_id.as_deref()),
+    )?;
     let (who, datasets) = (who(&opik, &caller), Datasets::new(&opik.ports.records));
     let dataset = target(&opik, &caller, &who, &sent).await?;
     let change = Change {
@@ -71,7 +78,10 @@ async fn store(
         ..Change::default()
     };
     let seed = group(sent.batch_group_id)?;
-    datasets.items.change(&who, &dataset, &seed, None, &change).await?;
+    datasets
+        .items
+        .change(&who, &dataset, &seed, None, &change)
+        .await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
@@ -79,9 +89,11 @@ async fn store(
 pub(super) fn carries_over(from: Option<&str>) -> Result<(), OpikError> {
     match from {
         None => Ok(()),
-        Some(_) => Err(Error::unsupported("items of another dataset cannot be carried over")
-            .hint("read them and store them here; an item's id belongs to one dataset")
-            .into()),
+        Some(_) => Err(
+            Error::unsupported("items of another dataset cannot be carried over")
+                .hint("read them and store them here; an item's id belongs to one dataset")
+                .into(),
+        ),
     }
 }
 
@@ -100,7 +112,10 @@ async fn target(opik: &Opik, caller: &Caller, who: &Who, sent: &ItemBatch) -> Re
         let id = uuid(id, "dataset")?.to_string();
         return Ok(datasets.get(&caller.workspace, &id).await?.id);
     }
-    let name = filled(sent.dataset_name.as_deref().unwrap_or_default(), "dataset_name or dataset_id")?;
+    let name = filled(
+        sent.dataset_name.as_deref().unwrap_or_default(),
+        "dataset_name or dataset_id",
+    )?;
     let (project_name, project_id) = (sent.project_name.as_deref(), sent.project_id.as_deref());
     let project = project_to_write(opik, caller, project_name, project_id).await?;
     let named = Named {
@@ -116,7 +131,9 @@ async fn one(
     Path(id): Path<Uuid>,
 ) -> Result<Reply<Item>, OpikError> {
     let datasets = Datasets::new(&opik.ports.records);
-    Ok(Reply(datasets.items.item(&caller.workspace, &id.to_string()).await?))
+    Ok(Reply(
+        datasets.items.item(&caller.workspace, &id.to_string()).await?,
+    ))
 }
 
 async fn change(
@@ -127,7 +144,14 @@ async fn change(
 ) -> Result<StatusCode, OpikError> {
     let (who, datasets) = (who(&opik, &caller), Datasets::new(&opik.ports.records));
     let item = datasets.items.item(&caller.workspace, &id.to_string()).await?;
-    update(&datasets, &who, vec![item], (&write, Tags::Replace), &Seed::default()).await
+    update(
+        &datasets,
+        &who,
+        vec![item],
+        (&write, Tags::Replace),
+        &Seed::default(),
+    )
+    .await
 }
 
 async fn change_all(
@@ -202,7 +226,10 @@ async fn matching(
         filtered: true,
     };
     let keep = |item: &Item| kept(item, &filters);
-    Ok(datasets.items.read(&caller.workspace, &dataset.id, part, keep).await?)
+    Ok(datasets
+        .items
+        .read(&caller.workspace, &dataset.id, part, keep)
+        .await?)
 }
 
 async fn delete(
@@ -219,7 +246,13 @@ async fn delete(
         (None, Some(dataset)) => {
             let dataset = uuid(dataset, "dataset")?.to_string();
             let all = Value::Array(Vec::new());
-            matching(&datasets, &caller, &dataset, sent.filters.as_ref().unwrap_or(&all)).await?
+            matching(
+                &datasets,
+                &caller,
+                &dataset,
+                sent.filters.as_ref().unwrap_or(&all),
+            )
+            .await?
         }
         _ => return Err(OpikError::invalid("either item_ids or dataset_id must be given")),
     };
@@ -229,7 +262,10 @@ async fn delete(
             deletes: items.into_iter().map(|item| item.id).collect(),
             ..Change::default()
         };
-        datasets.items.change(&who, &dataset, &seed, None, &change).await?;
+        datasets
+            .items
+            .change(&who, &dataset, &seed, None, &change)
+            .await?;
     }
     Ok(StatusCode::NO_CONTENT)
 }
@@ -256,7 +292,12 @@ fn kept(item: &Item, filters: &[Filter]) -> bool {
 }
 
 /// The view that a version's hash, tag or name stands for.
-async fn view(datasets: &Datasets, dataset: &Dataset, workspace: &str, version: Option<&str>) -> Result<(View, u64), OpikError> {
+async fn view(
+    datasets: &Datasets,
+    dataset: &Dataset,
+    workspace: &str,
+    version: Option<&str>,
+) -> Result<(View, u64), OpikError> {
     let version = match version {
         None => datasets.items.latest(workspace, dataset).await?,
         Some(name) => Some(datasets.items.version_by(workspace, dataset, name).await?),
@@ -287,7 +328,10 @@ async fn list(
         filtered: !filters.is_empty(),
     };
     if !part.filtered {
-        let items = datasets.items.read(workspace, &dataset.id, part, |_| true).await?;
+        let items = datasets
+            .items
+            .read(workspace, &dataset.id, part, |_| true)
+            .await?;
         return Ok(Reply(paging.around(items, total, &[])));
     }
     let part = Part {
@@ -307,9 +351,14 @@ async fn stream(
 ) -> Result<Response, OpikError> {
     let limit = asked.steam_limit.unwrap_or(USUAL_STREAM);
     if !(1..=LARGEST_STREAM).contains(&limit) {
-        return Err(OpikError::unprocessable(format!("steam_limit must be between 1 and {LARGEST_STREAM}")));
+        return Err(OpikError::unprocessable(format!(
+            "steam_limit must be between 1 and {LARGEST_STREAM}"
+        )));
     }
-    let before = asked.last_retrieved_id.as_deref().map(|id| uuid(id, "last retrieved"));
+    let before = asked
+        .last_retrieved_id
+        .as_deref()
+        .map(|id| uuid(id, "last retrieved"));
     let before = before.transpose()?.map(|id| id.to_string());
     let filters = body_filters(asked.filters.as_ref())?;
     let project = project_to_read(&opik, &caller, asked.project_name.as_deref()).await?;

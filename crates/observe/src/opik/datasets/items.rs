@@ -72,7 +72,12 @@ impl Items {
             let rows = self.current.get_many(&who.project, &named).await?;
             let rows = owned(dataset, rows, change)?;
             let outcome = plan(who, dataset, latest.as_ref(), seed, rows, change.clone());
-            match self.datasets.records().commit(self.writes(who, kept, &outcome)?).await {
+            match self
+                .datasets
+                .records()
+                .commit(self.writes(who, kept, &outcome)?)
+                .await
+            {
                 Err(error) if error.reason() == Reason::Conflict => {}
                 result => return result.map(|_| outcome.version),
             }
@@ -119,7 +124,9 @@ impl Items {
         if name == LATEST {
             return self.latest(project, dataset).await?.ok_or_else(missing);
         }
-        let number = name.strip_prefix('v').and_then(|number| number.parse::<u64>().ok());
+        let number = name
+            .strip_prefix('v')
+            .and_then(|number| number.parse::<u64>().ok());
         if let Some(number) = number {
             let place = format!("{}/{number:010}", dataset.id);
             if let Some(kept) = self.versions.having(project, "place", place).await?.pop() {

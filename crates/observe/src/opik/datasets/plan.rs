@@ -197,7 +197,10 @@ fn version(who: &Who, dataset: &str, latest: Option<&Version>, seed: &Seed) -> V
     let inherited = |get: fn(&Version) -> &Option<Value>| latest.and_then(|latest| get(latest).clone());
     let policy = match seed.clear_execution_policy {
         Some(true) => None,
-        _ => seed.execution_policy.clone().or_else(|| inherited(|version| &version.execution_policy)),
+        _ => seed
+            .execution_policy
+            .clone()
+            .or_else(|| inherited(|version| &version.execution_policy)),
     };
     Version {
         place: format!("{dataset}/{number:010}"),
@@ -212,7 +215,10 @@ fn version(who: &Who, dataset: &str, latest: Option<&Version>, seed: &Seed) -> V
         items_deleted: 0,
         change_description: seed.description.clone(),
         metadata: seed.metadata.clone(),
-        evaluators: seed.evaluators.clone().or_else(|| inherited(|version| &version.evaluators)),
+        evaluators: seed
+            .evaluators
+            .clone()
+            .or_else(|| inherited(|version| &version.evaluators)),
         execution_policy: policy,
         stamps: Stamps::new(who),
         group: seed.group.clone(),
@@ -234,7 +240,11 @@ mod tests {
     use super::*;
 
     fn who() -> Who {
-        Who::new("default".into(), "ada".into(), stead_kernel::Timestamp::UNIX_EPOCH)
+        Who::new(
+            "default".into(),
+            "ada".into(),
+            stead_kernel::Timestamp::UNIX_EPOCH,
+        )
     }
 
     fn item(id: &str, value: u8) -> Item {
@@ -267,10 +277,21 @@ mod tests {
                 group: group.map(str::to_owned),
                 ..Seed::default()
             };
-            let named: Vec<&String> = change.upserts.iter().map(|item| &item.id).chain(&change.deletes).collect();
-            let rows = named.into_iter().filter_map(|id| Some((id.clone(), self.current.get(id)?.clone())));
+            let named: Vec<&String> = change
+                .upserts
+                .iter()
+                .map(|item| &item.id)
+                .chain(&change.deletes)
+                .collect();
+            let rows = named
+                .into_iter()
+                .filter_map(|id| Some((id.clone(), self.current.get(id)?.clone())));
             let outcome = plan(&who(), "d", self.versions.last(), &seed, rows.collect(), change);
-            if self.versions.last().is_some_and(|last| last.number == outcome.version.number) {
+            if self
+                .versions
+                .last()
+                .is_some_and(|last| last.number == outcome.version.number)
+            {
                 self.versions.pop();
             }
             self.versions.push(outcome.version);
@@ -281,7 +302,10 @@ mod tests {
                 self.current.insert(row.item.id.clone(), row);
             }
             for row in outcome.history {
-                assert!(self.history.insert(row.history_id(), row).is_none(), "history is written once");
+                assert!(
+                    self.history.insert(row.history_id(), row).is_none(),
+                    "history is written once"
+                );
             }
         }
 
@@ -290,7 +314,10 @@ mod tests {
             let rows = rows.filter(|row| row.is_in(version));
             let mut found = BTreeMap::new();
             for row in rows {
-                assert!(found.insert(row.item.id.clone(), row.item.data.clone()).is_none(), "one state each");
+                assert!(
+                    found.insert(row.item.id.clone(), row.item.data.clone()).is_none(),
+                    "one state each"
+                );
             }
             found
         }
@@ -321,8 +348,17 @@ mod tests {
         kept.change(Some("g"), delete(&["d"]));
         kept.change(Some("h"), delete(&["b"]));
         let counts = kept.versions.iter().map(|version| {
-            let Version { items_total, items_added, items_modified, items_deleted, .. } = version;
-            (version.name(), [*items_total, *items_added, *items_modified, *items_deleted])
+            let Version {
+                items_total,
+                items_added,
+                items_modified,
+                items_deleted,
+                ..
+            } = version;
+            (
+                version.name(),
+                [*items_total, *items_added, *items_modified, *items_deleted],
+            )
         });
         assert_eq!(
             counts.collect::<Vec<_>>(),
@@ -353,14 +389,21 @@ mod tests {
         assert_eq!((second.number, &second.evaluators), (2, &Some(json!(["e"]))));
         assert_eq!(second.execution_policy, first.execution_policy);
         let third = version(&who(), "d", Some(&second), &seed(Some(json!([])), Some(true)));
-        assert_eq!((third.evaluators, third.execution_policy), (Some(json!([])), None));
+        assert_eq!(
+            (third.evaluators, third.execution_policy),
+            (Some(json!([])), None)
+        );
         assert_ne!(first.version_hash, second.version_hash);
     }
 
     fn steps() -> impl Strategy<Value = Vec<(Option<u8>, Vec<(u8, u8)>, Vec<u8>)>> {
         let upserts = prop::collection::btree_map(0..6_u8, 0..3_u8, 0..5);
         let upserts = upserts.prop_map(|items| items.into_iter().collect());
-        let step = (prop::option::of(0..3_u8), upserts, prop::collection::vec(0..6_u8, 0..4));
+        let step = (
+            prop::option::of(0..3_u8),
+            upserts,
+            prop::collection::vec(0..6_u8, 0..4),
+        );
         prop::collection::vec(step, 1..12)
     }
 

@@ -107,7 +107,11 @@ async fn listed(
 
 /// Whether a list depends on what is counted for each dataset.
 fn counted(query: &Query) -> bool {
-    let named = |name: &str| query.text(name).is_some_and(|text| text.contains("last_created_"));
+    let named = |name: &str| {
+        query
+            .text(name)
+            .is_some_and(|text| text.contains("last_created_"))
+    };
     let only = ["with_experiments_only", "with_optimizations_only"];
     only.iter().any(|name| query.flag(name)) || named("sorting") || named("filters")
 }
@@ -124,7 +128,10 @@ async fn create(
     let (name, id) = (write.project_name.as_deref(), write.project_id.as_deref());
     write.project_id = project_to_write(&opik, &caller, name, id).await?;
     let datasets = Datasets::new(&opik.ports.records);
-    let dataset = datasets.create(&who(&opik, &caller), write).await.map_err(entity)?;
+    let dataset = datasets
+        .create(&who(&opik, &caller), write)
+        .await
+        .map_err(entity)?;
     Ok(created(&format!("/v1/private/datasets/{}", dataset.id)))
 }
 
@@ -166,7 +173,9 @@ async fn update(
 ) -> Result<StatusCode, OpikError> {
     filled(&update.name, "name")?;
     let datasets = Datasets::new(&opik.ports.records);
-    let changed = datasets.update(&who(&opik, &caller), &id.to_string(), &update).await;
+    let changed = datasets
+        .update(&who(&opik, &caller), &id.to_string(), &update)
+        .await;
     changed.map_err(entity)?;
     Ok(StatusCode::NO_CONTENT)
 }

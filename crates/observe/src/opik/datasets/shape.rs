@@ -245,7 +245,10 @@ impl Version {
             "last_updated_by": self.stamps.last_updated_by,
         });
         let more = [
-            ("change_description", self.change_description.clone().map(Value::from)),
+            (
+                "change_description",
+                self.change_description.clone().map(Value::from),
+            ),
             ("metadata", self.metadata.clone()),
             ("evaluators", self.evaluators.clone()),
             ("execution_policy", self.execution_policy.clone()),

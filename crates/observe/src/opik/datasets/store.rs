@@ -53,7 +53,13 @@ impl Datasets {
             descending: true,
             ..self.shelf.query(workspace)
         };
-        Ok(self.shelf.all(query).await?.into_iter().map(|kept| kept.body).collect())
+        Ok(self
+            .shelf
+            .all(query)
+            .await?
+            .into_iter()
+            .map(|kept| kept.body)
+            .collect())
     }
 
     /// One dataset.
@@ -65,9 +71,15 @@ impl Datasets {
     }
 
     /// The ids, names and numbers of the newest versions of those of the datasets that are there.
-    pub(crate) async fn get_many(&self, workspace: &str, ids: &[String]) -> Result<Vec<(String, String, u64)>> {
+    pub(crate) async fn get_many(
+        &self,
+        workspace: &str,
+        ids: &[String],
+    ) -> Result<Vec<(String, String, u64)>> {
         let found = self.shelf.get_many(workspace, ids).await?;
-        let found = found.into_iter().map(|kept| (kept.body.id, kept.body.name, kept.body.latest));
+        let found = found
+            .into_iter()
+            .map(|kept| (kept.body.id, kept.body.name, kept.body.latest));
         Ok(found.collect())
     }
 
@@ -93,7 +105,9 @@ impl Datasets {
     /// # Errors
     /// `NotFound` when there is none.
     pub(crate) async fn need(&self, workspace: &str, named: Named<'_>) -> Result<Dataset> {
-        self.find(workspace, named).await?.ok_or_else(|| self.shelf.missing())
+        self.find(workspace, named)
+            .await?
+            .ok_or_else(|| self.shelf.missing())
     }
 
     /// The dataset of a name, which is made when there is none.
@@ -240,7 +254,8 @@ impl Datasets {
 
 /// Adds when and by whom something was made to what is told of it.
 pub(crate) fn merge(told: &mut Value, stamps: &Stamps) -> Result<()> {
-    let stamps = serde_json::to_value(stamps).map_err(|error| Error::internal("times are JSON").because(error))?;
+    let stamps =
+        serde_json::to_value(stamps).map_err(|error| Error::internal("times are JSON").because(error))?;
     if let (Some(told), Value::Object(stamps)) = (told.as_object_mut(), stamps) {
         told.extend(stamps);
     }
@@ -271,7 +286,10 @@ fn check(dataset: &Dataset) -> Result<()> {
     let description = dataset.description.as_deref().unwrap_or_default();
     let rules = [
         (dataset.name.trim().is_empty(), "name must not be blank"),
-        (description.chars().count() > 255, "description cannot exceed 255 characters"),
+        (
+            description.chars().count() > 255,
+            "description cannot exceed 255 characters",
+        ),
         (
             !["dataset", "evaluation_suite"].contains(&dataset.sort.as_str()),
             "type must be `dataset` or `evaluation_suite`",

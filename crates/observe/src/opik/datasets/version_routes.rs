@@ -58,7 +58,10 @@ async fn list(
     let paging = Paging::of(&query, 10)?;
     let (datasets, dataset) = dataset(&opik, &caller, id).await?;
     let (workspace, skip, size) = (&caller.workspace, paging.offset(), paging.size);
-    let versions = datasets.items.versions(workspace, &dataset.id, skip, size).await?;
+    let versions = datasets
+        .items
+        .versions(workspace, &dataset.id, skip, size)
+        .await?;
     let told = versions.iter().map(|version| version.tell(dataset.latest));
     // Versions count from 1, and none is ever removed.
     Ok(Reply(paging.around(told.collect(), dataset.latest, &[])))
@@ -70,7 +73,10 @@ async fn one(
     Path((id, hash)): Path<(Uuid, String)>,
 ) -> Result<Reply<Value>, OpikError> {
     let (datasets, dataset) = dataset(&opik, &caller, id).await?;
-    let version = datasets.items.version_by(&caller.workspace, &dataset, &hash).await?;
+    let version = datasets
+        .items
+        .version_by(&caller.workspace, &dataset, &hash)
+        .await?;
     Ok(Reply(version.tell(dataset.latest)))
 }
 
@@ -82,10 +88,15 @@ async fn retrieve(
 ) -> Result<Reply<Value>, OpikError> {
     let digits = asked.version_name.strip_prefix('v').unwrap_or_default();
     if digits.is_empty() || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
-        return Err(OpikError::unprocessable("version_name must have the form v<number>"));
+        return Err(OpikError::unprocessable(
+            "version_name must have the form v<number>",
+        ));
     }
     let (datasets, dataset) = dataset(&opik, &caller, id).await?;
-    let version = datasets.items.version_by(&caller.workspace, &dataset, &asked.version_name).await?;
+    let version = datasets
+        .items
+        .version_by(&caller.workspace, &dataset, &asked.version_name)
+        .await?;
     Ok(Reply(version.tell(dataset.latest)))
 }
 
@@ -96,7 +107,10 @@ async fn update(
     Json(update): Json<VersionUpdate>,
 ) -> Result<Reply<Value>, OpikError> {
     let (datasets, dataset) = dataset(&opik, &caller, id).await?;
-    let version = datasets.items.version_by(&caller.workspace, &dataset, &hash).await?;
+    let version = datasets
+        .items
+        .version_by(&caller.workspace, &dataset, &hash)
+        .await?;
     let tags = update.tags_to_add.unwrap_or_default();
     check_tags(&datasets, &caller, &version, &tags).await?;
     let who = who(&opik, &caller);
@@ -108,7 +122,10 @@ async fn update(
         version.stamps.touch(&who);
         Ok(())
     };
-    let version = datasets.items.change_version(&caller.workspace, &version.id, change).await?;
+    let version = datasets
+        .items
+        .change_version(&caller.workspace, &version.id, change)
+        .await?;
     Ok(Reply(version.tell(dataset.latest)))
 }
 
@@ -119,14 +136,20 @@ async fn tag(
     Json(asked): Json<VersionRef>,
 ) -> Result<StatusCode, OpikError> {
     let (datasets, dataset) = dataset(&opik, &caller, id).await?;
-    let version = datasets.items.version_by(&caller.workspace, &dataset, &hash).await?;
+    let version = datasets
+        .items
+        .version_by(&caller.workspace, &dataset, &hash)
+        .await?;
     let tags = [filled(&asked.tag, "tag")?.to_owned()];
     check_tags(&datasets, &caller, &version, &tags).await?;
     let change = |version: &mut Version| {
         add_tags(version, &tags);
         Ok(())
     };
-    datasets.items.change_version(&caller.workspace, &version.id, change).await?;
+    datasets
+        .items
+        .change_version(&caller.workspace, &version.id, change)
+        .await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
@@ -136,15 +159,23 @@ async fn untag(
     Path((id, hash, tag)): Path<(Uuid, String, String)>,
 ) -> Result<StatusCode, OpikError> {
     if tag == LATEST {
-        return Err(OpikError::invalid("the tag `latest` goes with the newest version"));
+        return Err(OpikError::invalid(
+            "the tag `latest` goes with the newest version",
+        ));
     }
     let (datasets, dataset) = dataset(&opik, &caller, id).await?;
-    let version = datasets.items.version_by(&caller.workspace, &dataset, &hash).await?;
+    let version = datasets
+        .items
+        .version_by(&caller.workspace, &dataset, &hash)
+        .await?;
     let change = |version: &mut Version| {
         version.tags.retain(|own| *own != tag);
         Ok(())
     };
-    datasets.items.change_version(&caller.workspace, &version.id, change).await?;
+    datasets
+        .items
+        .change_version(&caller.workspace, &version.id, change)
+        .await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
@@ -158,10 +189,18 @@ async fn check_tags(
     if tags.is_empty() {
         return Ok(());
     }
-    if tags.iter().any(|tag| tag.trim().is_empty() || tag.chars().count() > LONGEST_TAG) {
-        return Err(OpikError::unprocessable(format!("a tag must have 1 to {LONGEST_TAG} characters")));
+    if tags
+        .iter()
+        .any(|tag| tag.trim().is_empty() || tag.chars().count() > LONGEST_TAG)
+    {
+        return Err(OpikError::unprocessable(format!(
+            "a tag must have 1 to {LONGEST_TAG} characters"
+        )));
     }
-    let all = datasets.items.versions(&caller.workspace, &version.dataset_id, 0, 0).await?;
+    let all = datasets
+        .items
+        .versions(&caller.workspace, &version.dataset_id, 0, 0)
+        .await?;
     let mut taken = all.iter().flat_map(|version| &version.tags);
     if tags.iter().any(|tag| tag == LATEST) || taken.any(|tag| tags.contains(tag)) {
         return Err(Error::conflict("Tag already exists for this dataset").into());
@@ -185,11 +224,17 @@ async fn restore(
 ) -> Result<Reply<Value>, OpikError> {
     let name = filled(&asked.version_ref, "version_ref")?;
     let (datasets, dataset) = dataset(&opik, &caller, id).await?;
-    let version = datasets.items.version_by(&caller.workspace, &dataset, name).await?;
+    let version = datasets
+        .items
+        .version_by(&caller.workspace, &dataset, name)
+        .await?;
     if version.number == dataset.latest {
         return Ok(Reply(version.tell(dataset.latest)));
     }
-    let change = datasets.items.back_to(&caller.workspace, &dataset.id, version.number).await?;
+    let change = datasets
+        .items
+        .back_to(&caller.workspace, &dataset.id, version.number)
+        .await?;
     let seed = Seed {
         forced: true,
         description: Some(format!("Restored from version: {name}")),
@@ -199,7 +244,10 @@ async fn restore(
     };
     // What was worked out holds for the version that was the newest then.
     let (who, base) = (who(&opik, &caller), dataset.latest_id.as_deref());
-    let restored = datasets.items.change(&who, &dataset.id, &seed, base, &change).await?;
+    let restored = datasets
+        .items
+        .change(&who, &dataset.id, &seed, base, &change)
+        .await?;
     Ok(Reply(restored.tell(restored.number)))
 }
 
@@ -217,9 +265,15 @@ async fn difference(
         let (items, workspace, dataset) = (&datasets.items, &caller.workspace, &dataset);
         async move { items.version_by(workspace, dataset, &name).await }
     };
-    let (from, to) = (version(query.text("from")).await?, version(query.text("to")).await?);
+    let (from, to) = (
+        version(query.text("from")).await?,
+        version(query.text("to")).await?,
+    );
     let (workspace, id) = (&caller.workspace, &dataset.id);
-    let counts = datasets.items.difference(workspace, id, from.number, to.number).await?;
+    let counts = datasets
+        .items
+        .difference(workspace, id, from.number, to.number)
+        .await?;
     let [added, modified, deleted, unchanged] = counts;
     Ok(Reply(json!({
         "from_version": from.version_hash,
@@ -237,13 +291,22 @@ async fn changes(
     query: Query,
     Json(asked): Json<ItemChanges>,
 ) -> Result<Response, OpikError> {
-    carries_over(asked.copy_from_dataset_id.as_deref().or(asked.copy_from_version_id.as_deref()))?;
+    carries_over(
+        asked
+            .copy_from_dataset_id
+            .as_deref()
+            .or(asked.copy_from_version_id.as_deref()),
+    )?;
     let (datasets, dataset) = dataset(&opik, &caller, id).await?;
     let base = match (query.flag("override"), &asked.base_version) {
         (true, _) => None,
         (false, Some(base)) => Some(uuid(base, "base version")?.to_string()),
         (false, None) if dataset.latest_id.is_none() => None,
-        (false, None) => return Err(OpikError::invalid("base_version must be given, or override be true")),
+        (false, None) => {
+            return Err(OpikError::invalid(
+                "base_version must be given, or override be true",
+            ));
+        }
     };
     let who = who(&opik, &caller);
     let change = change(&datasets, &who, &dataset.id, &asked).await?;
@@ -257,7 +320,10 @@ async fn changes(
         execution_policy: asked.execution_policy,
         clear_execution_policy: asked.clear_execution_policy,
     };
-    let made = datasets.items.change(&who, &dataset.id, &seed, base.as_deref(), &change).await?;
+    let made = datasets
+        .items
+        .change(&who, &dataset.id, &seed, base.as_deref(), &change)
+        .await?;
     Ok((StatusCode::CREATED, Reply(made.tell(made.number))).into_response())
 }
 
@@ -270,12 +336,20 @@ async fn change(
     let mut upserts = convert::batch(who, dataset, asked.added_items.clone().unwrap_or_default())?;
     let edits: Vec<&ItemWrite> = asked.edited_items.iter().flatten().collect();
     for edit in edits {
-        let id = edit.id.as_deref().or(edit.dataset_item_id.as_deref()).unwrap_or_default();
+        let id = edit
+            .id
+            .as_deref()
+            .or(edit.dataset_item_id.as_deref())
+            .unwrap_or_default();
         let id = uuid(id, "dataset item")?.to_string();
         let item = datasets.items.item(&who.project, &id).await?;
         upserts.push(convert::changed(who, &item, edit, Tags::Replace)?);
     }
-    let deletes = asked.deleted_ids.iter().flatten().map(|id| uuid(id, "dataset item"));
+    let deletes = asked
+        .deleted_ids
+        .iter()
+        .flatten()
+        .map(|id| uuid(id, "dataset item"));
     let deletes = deletes.map(|id| id.map(|id| id.to_string()));
     Ok(Change {
         upserts,

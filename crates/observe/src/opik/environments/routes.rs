@@ -29,10 +29,7 @@ pub(in crate::opik) fn routes() -> Router<Opik> {
 }
 
 /// All of them, on one page.
-async fn list(
-    caller: Caller,
-    State(opik): State<Opik>,
-) -> Result<Reply<PageOf<Environment>>, OpikError> {
+async fn list(caller: Caller, State(opik): State<Opik>) -> Result<Reply<PageOf<Environment>>, OpikError> {
     let mut all = titles(&opik).all(&caller.workspace).await?;
     all.sort_by(|a, b| (a.position, &a.id).cmp(&(b.position, &b.id)));
     Ok(Reply(PageOf {
@@ -49,7 +46,11 @@ async fn create(
     State(opik): State<Opik>,
     Json(write): Json<Write>,
 ) -> Result<Response, OpikError> {
-    let id = write.id.as_deref().map(|id| uuid(id, "environment")).transpose()?;
+    let id = write
+        .id
+        .as_deref()
+        .map(|id| uuid(id, "environment"))
+        .transpose()?;
     let mut made = Environment {
         id: id.map_or_else(new_id, |id| id.to_string()),
         name: String::new(),
@@ -68,7 +69,9 @@ async fn one(
     State(opik): State<Opik>,
     Path(id): Path<Uuid>,
 ) -> Result<Reply<Environment>, OpikError> {
-    Ok(Reply(titles(&opik).get(&caller.workspace, &id.to_string()).await?))
+    Ok(Reply(
+        titles(&opik).get(&caller.workspace, &id.to_string()).await?,
+    ))
 }
 
 async fn update(
@@ -78,7 +81,9 @@ async fn update(
     Json(write): Json<Write>,
 ) -> Result<StatusCode, OpikError> {
     let change = |environment: &mut Environment| environment.apply(&write);
-    let changed = titles(&opik).change(&who(&opik, &caller), &id.to_string(), change).await;
+    let changed = titles(&opik)
+        .change(&who(&opik, &caller), &id.to_string(), change)
+        .await;
     changed.map_err(entity)?;
     Ok(StatusCode::NO_CONTENT)
 }

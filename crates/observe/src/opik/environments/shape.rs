@@ -55,7 +55,10 @@ impl Environment {
         if let Some(name) = &write.name {
             self.name.clone_from(name);
         }
-        for (new, old) in [(&write.description, &mut self.description), (&write.color, &mut self.color)] {
+        for (new, old) in [
+            (&write.description, &mut self.description),
+            (&write.color, &mut self.color),
+        ] {
             if new.is_some() {
                 old.clone_from(new);
             }
@@ -72,7 +75,10 @@ impl Environment {
                 self.name.is_empty() || self.name.len() > 150 || !self.name.bytes().all(allowed),
                 "name must have 1 to 150 letters, digits, hyphens and underscores",
             ),
-            (length(&self.description) > 500, "description cannot exceed 500 characters"),
+            (
+                length(&self.description) > 500,
+                "description cannot exceed 500 characters",
+            ),
             (length(&self.color) > 20, "color cannot exceed 20 characters"),
         ];
         match rules.into_iter().find(|(broken, _)| *broken) {

@@ -33,7 +33,10 @@ pub(super) fn tell_item(item: &Item, found: &Found) -> Result<Value> {
     let assertions = found.assertions(item);
     if !assertions.is_empty() {
         let passed = assertions.iter().all(Assertion::passed);
-        more.insert("assertion_results".into(), assertions.iter().map(Assertion::tell).collect());
+        more.insert(
+            "assertion_results".into(),
+            assertions.iter().map(Assertion::tell).collect(),
+        );
         more.insert("status".into(), if passed { "passed" } else { "failed" }.into());
     }
     if let Some(told) = told.as_object_mut() {
@@ -154,8 +157,12 @@ pub(super) fn row_keeps(row: &Value, filters: &[Filter]) -> bool {
 
 /// Whether a text is anywhere in a row, in any case.
 pub(super) fn row_has(row: &Value, text: &str) -> bool {
-    let has = |value: Option<&Value>| value.is_some_and(|value| value.to_string().to_lowercase().contains(text));
+    let has =
+        |value: Option<&Value>| value.is_some_and(|value| value.to_string().to_lowercase().contains(text));
     let items = row.get("experiment_items").and_then(Value::as_array);
     has(row.get("data"))
-        || items.into_iter().flatten().any(|item| has(item.get("input")) || has(item.get("output")))
+        || items
+            .into_iter()
+            .flatten()
+            .any(|item| has(item.get("input")) || has(item.get("output")))
 }

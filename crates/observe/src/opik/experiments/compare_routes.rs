@@ -90,7 +90,10 @@ impl Compared {
             .iter()
             .filter_map(|id| Some((id, self.rows.get(id)?.iter().collect())))
             .collect();
-        let items: Vec<Item> = rows.iter().flat_map(|(_, items)| items.iter().copied().cloned()).collect();
+        let items: Vec<Item> = rows
+            .iter()
+            .flat_map(|(_, items)| items.iter().copied().cloned())
+            .collect();
         let found = Found::of(opik, &caller.workspace, &items).await?;
         let states = self.states(opik, caller, ids).await?;
         let rows = rows.into_iter().map(|(id, items)| {
@@ -103,7 +106,12 @@ impl Compared {
     }
 
     /// The dataset's items as they were in the version of the newest experiment that has one.
-    async fn states(&self, opik: &Opik, caller: &Caller, ids: &[String]) -> KernelResult<HashMap<String, Value>> {
+    async fn states(
+        &self,
+        opik: &Opik,
+        caller: &Caller,
+        ids: &[String],
+    ) -> KernelResult<HashMap<String, Value>> {
         let datasets = Datasets::new(&opik.ports.records);
         let newest = self.experiments.iter().max_by(|a, b| a.id.cmp(&b.id));
         let version = newest.and_then(|experiment| experiment.dataset_version_id.as_deref());
@@ -115,7 +123,11 @@ impl Compared {
         }
         let mut found = HashMap::new();
         for view in [view, View::Latest] {
-            let left: Vec<String> = ids.iter().filter(|id| !found.contains_key(*id)).cloned().collect();
+            let left: Vec<String> = ids
+                .iter()
+                .filter(|id| !found.contains_key(*id))
+                .cloned()
+                .collect();
             if left.is_empty() {
                 break;
             }
@@ -141,14 +153,17 @@ async fn compare(
     let compared = Compared::of(&opik, &caller, id, &query).await?;
     let ids: Vec<String> = compared.rows.keys().rev().cloned().collect();
     if filters.is_empty() && orders.is_empty() && search.is_none() {
-        let part: Vec<String> = ids.iter().skip(paging.offset()).take(paging.size).cloned().collect();
+        let part: Vec<String> = ids
+            .iter()
+            .skip(paging.offset())
+            .take(paging.size)
+            .cloned()
+            .collect();
         let rows = compared.tell(&opik, &caller, &part).await?;
         return Ok(Reply(paging.around(rows, ids.len() as u64, &[])));
     }
     let mut rows = compared.tell(&opik, &caller, &ids).await?;
-    rows.retain(|row| {
-        row_keeps(row, &filters) && search.as_deref().is_none_or(|text| row_has(row, text))
-    });
+    rows.retain(|row| row_keeps(row, &filters) && search.as_deref().is_none_or(|text| row_has(row, text)));
     sort(&mut rows, &orders);
     Ok(Reply(paging.cut(rows, &[])))
 }
@@ -188,7 +203,9 @@ async fn columns(
     let mut columns: BTreeMap<String, BTreeSet<&'static str>> = BTreeMap::new();
     for part in items.chunks(500) {
         let found = Found::of(&opik, &caller.workspace, part).await?;
-        let outputs = part.iter().filter_map(|item| found.entry(item)?.fields.output.as_ref());
+        let outputs = part
+            .iter()
+            .filter_map(|item| found.entry(item)?.fields.output.as_ref());
         for output in outputs {
             let Ok(Value::Object(fields)) = serde_json::from_str(output.get()) else {
                 continue;

@@ -43,7 +43,9 @@ async fn create(
     let who = who(&opik, &caller);
     let items = sent.experiment_items.into_iter().map(|item| made(&who, item));
     let items = items.collect::<Result<Vec<_>, _>>()?;
-    Experiments::new(&opik.ports.records).add_items(&who, &items).await?;
+    Experiments::new(&opik.ports.records)
+        .add_items(&who, &items)
+        .await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
@@ -85,12 +87,19 @@ async fn stream(
 ) -> Result<Response, OpikError> {
     let limit = limit(asked.limit)?;
     let name = filled(&asked.experiment_name, "experiment_name")?;
-    let before = asked.last_retrieved_id.as_deref().map(|id| uuid(id, "last retrieved")).transpose()?;
+    let before = asked
+        .last_retrieved_id
+        .as_deref()
+        .map(|id| uuid(id, "last retrieved"))
+        .transpose()?;
     let before = before.map(|id| id.to_string());
     let project = project_to_read(&opik, &caller, asked.project_name.as_deref()).await?;
     let experiments = Experiments::new(&opik.ports.records);
     let mut items = Vec::new();
-    for experiment in experiments.having(&caller.workspace, Some(("name", name))).await? {
+    for experiment in experiments
+        .having(&caller.workspace, Some(("name", name)))
+        .await?
+    {
         if project.is_none() || experiment.project_id == project {
             items.extend(experiments.items(&caller.workspace, &experiment.id).await?);
         }

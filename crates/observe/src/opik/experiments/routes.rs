@@ -54,7 +54,14 @@ const FIELDS: [&str; 24] = [
     "pass_rate",
 ];
 /// Of these, the ones that are counted.
-const COUNTED: [&str; 6] = ["trace_count", "feedback_scores", "duration", "total_estimated_cost", "usage", "pass_rate"];
+const COUNTED: [&str; 6] = [
+    "trace_count",
+    "feedback_scores",
+    "duration",
+    "total_estimated_cost",
+    "usage",
+    "pass_rate",
+];
 /// The most experiments or items of a stream's part, and how many it has when nothing is told.
 pub(super) const LARGEST_STREAM: u32 = 2_000;
 pub(super) const USUAL_STREAM: u32 = 500;
@@ -102,8 +109,13 @@ pub(super) async fn made(
         name: filled(&write.dataset_name, "dataset_name")?,
         project: project.as_deref(),
     };
-    let dataset = Datasets::new(&opik.ports.records).find_or_create(who, named).await?;
-    let links = write.prompt_version.iter().chain(write.prompt_versions.iter().flatten());
+    let dataset = Datasets::new(&opik.ports.records)
+        .find_or_create(who, named)
+        .await?;
+    let links = write
+        .prompt_version
+        .iter()
+        .chain(write.prompt_versions.iter().flatten());
     let links = links.map(|link| uuid(&link.id, "prompt version").map(|id| id.to_string()));
     let links = links.collect::<Result<BTreeSet<_>, _>>()?;
     let name = write.name.filter(|name| !name.trim().is_empty());
@@ -119,7 +131,9 @@ pub(super) async fn made(
         status: write.status.unwrap_or_else(|| "running".to_owned()),
         experiment_scores: write.experiment_scores,
         prompt_versions: links.into_iter().collect(),
-        dataset_version_id: write.dataset_version_id.or_else(|| dataset.latest_id().map(str::to_owned)),
+        dataset_version_id: write
+            .dataset_version_id
+            .or_else(|| dataset.latest_id().map(str::to_owned)),
         dataset_id: dataset.id().to_owned(),
         stamps: Stamps::new(who),
         id,
@@ -172,7 +186,9 @@ async fn listed(
     let mut page = listing::page(told, query, &FIELDS)?;
     // Only what is shown is counted.
     for told in &mut page.content {
-        let Some(id) = listing::text(told, "id").map(str::to_owned) else { continue };
+        let Some(id) = listing::text(told, "id").map(str::to_owned) else {
+            continue;
+        };
         let sums = sums_of(opik, &caller.workspace, &id).await?;
         if let Some(told) = told.as_object_mut() {
             told.extend(sums.tell());
@@ -204,7 +220,10 @@ async fn matching(
         all.retain(|experiment| experiment.project_id.as_ref() == Some(&project));
     }
     for (name, value) in [
-        ("types", (|experiment| experiment.sort.as_str()) as fn(&Experiment) -> &str),
+        (
+            "types",
+            (|experiment| experiment.sort.as_str()) as fn(&Experiment) -> &str,
+        ),
         ("experiment_ids", |experiment| experiment.id.as_str()),
     ] {
         if let Some(words) = words(query, name)? {
@@ -218,7 +237,10 @@ async fn matching(
     }
     if query.flag("dataset_deleted") {
         let datasets = Datasets::new(&opik.ports.records);
-        let named: Vec<String> = all.iter().map(|experiment| experiment.dataset_id.clone()).collect();
+        let named: Vec<String> = all
+            .iter()
+            .map(|experiment| experiment.dataset_id.clone())
+            .collect();
         let there = datasets.get_many(&caller.workspace, &named).await?;
         all.retain(|experiment| there.iter().all(|(id, ..)| *id != experiment.dataset_id));
     }
@@ -231,7 +253,9 @@ pub(super) fn words(query: &Query, name: &str) -> Result<Option<Vec<String>>, Op
         return Ok(None);
     };
     let words = serde_json::from_str(text);
-    words.map(Some).map_err(|error| OpikError::invalid(format!("Invalid query param {name} '{text}': {error}")))
+    words
+        .map(Some)
+        .map_err(|error| OpikError::invalid(format!("Invalid query param {name} '{text}': {error}")))
 }
 
 async fn stream(
@@ -241,14 +265,22 @@ async fn stream(
 ) -> Result<Response, OpikError> {
     let limit = limit(asked.limit)?;
     let named = filled(&asked.name, "name")?.to_lowercase();
-    let before = asked.last_retrieved_id.as_deref().map(|id| uuid(id, "last retrieved")).transpose()?;
+    let before = asked
+        .last_retrieved_id
+        .as_deref()
+        .map(|id| uuid(id, "last retrieved"))
+        .transpose()?;
     let before = before.map(|id| id.to_string());
     let project = project_to_read(&opik, &caller, asked.project_name.as_deref()).await?;
-    let mut all = Experiments::new(&opik.ports.records).having(&caller.workspace, None).await?;
+    let mut all = Experiments::new(&opik.ports.records)
+        .having(&caller.workspace, None)
+        .await?;
     all.retain(|experiment| {
         experiment.name.to_lowercase().contains(&named)
             && before.as_ref().is_none_or(|before| experiment.id < *before)
-            && project.as_ref().is_none_or(|project| experiment.project_id.as_ref() == Some(project))
+            && project
+                .as_ref()
+                .is_none_or(|project| experiment.project_id.as_ref() == Some(project))
     });
     all.truncate(limit);
     ndjson(tell(&opik, &caller, &all, Detail::Counted).await?)
@@ -258,7 +290,9 @@ async fn stream(
 pub(super) fn limit(asked: Option<u32>) -> Result<usize, OpikError> {
     let limit = asked.unwrap_or(USUAL_STREAM);
     if !(1..=LARGEST_STREAM).contains(&limit) {
-        return Err(OpikError::unprocessable(format!("limit must be between 1 and {LARGEST_STREAM}")));
+        return Err(OpikError::unprocessable(format!(
+            "limit must be between 1 and {LARGEST_STREAM}"
+        )));
     }
     Ok(limit as usize)
 }
@@ -270,7 +304,9 @@ async fn update(
     Json(update): Json<ExperimentUpdate>,
 ) -> Result<StatusCode, OpikError> {
     let experiments = Experiments::new(&opik.ports.records);
-    let changed = experiments.update(&who(&opik, &caller), &id.to_string(), &update, None).await;
+    let changed = experiments
+        .update(&who(&opik, &caller), &id.to_string(), &update, None)
+        .await;
     changed.map_err(entity)?;
     Ok(StatusCode::NO_CONTENT)
 }
@@ -348,6 +384,8 @@ async fn score_names(
         let sums = sums_of(&opik, &caller.workspace, &experiment.id).await?;
         names.extend(sums.scores().into_keys().map(str::to_owned));
     }
-    let names = names.into_iter().map(|name| json!({"name": name, "type": "feedback_scores"}));
+    let names = names
+        .into_iter()
+        .map(|name| json!({"name": name, "type": "feedback_scores"}));
     Ok(Reply(json!({"scores": names.collect::<Vec<_>>()})))
 }

@@ -124,7 +124,9 @@ impl Item {
     /// How many of the runs of one dataset item must pass.
     pub(super) fn threshold(&self) -> u64 {
         let policy = self.execution_policy.as_ref();
-        policy.and_then(|policy| policy.get("pass_threshold")?.as_u64()).unwrap_or(1)
+        policy
+            .and_then(|policy| policy.get("pass_threshold")?.as_u64())
+            .unwrap_or(1)
     }
 }
 

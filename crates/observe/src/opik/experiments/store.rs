@@ -54,7 +54,11 @@ impl Experiments {
     }
 
     /// The experiments with a value in one of the indexed fields, or all; the newest first.
-    pub(crate) async fn having(&self, workspace: &str, field: Option<(&str, &str)>) -> Result<Vec<Experiment>> {
+    pub(crate) async fn having(
+        &self,
+        workspace: &str,
+        field: Option<(&str, &str)>,
+    ) -> Result<Vec<Experiment>> {
         let found = match field {
             Some((field, value)) => self.shelf.having(workspace, field, value).await?,
             None => {
@@ -118,7 +122,9 @@ impl Experiments {
                 "upserting experiment item with 'experiment_id' not belonging to the workspace",
             ));
         }
-        let writes = items.iter().map(|item| self.items.put(&who.project, &item.id, item));
+        let writes = items
+            .iter()
+            .map(|item| self.items.put(&who.project, &item.id, item));
         let writes = writes.collect::<Result<_>>()?;
         self.shelf.records().commit(writes).await.map(drop)
     }
@@ -144,7 +150,13 @@ impl Experiments {
             descending: true,
             ..self.items.query(workspace)
         };
-        Ok(self.items.all(query).await?.into_iter().map(|kept| kept.body).collect())
+        Ok(self
+            .items
+            .all(query)
+            .await?
+            .into_iter()
+            .map(|kept| kept.body)
+            .collect())
     }
 }
 
@@ -185,16 +197,31 @@ fn apply(experiment: &mut Experiment, update: &ExperimentUpdate, merge_tags: Opt
 /// The rules of `Experiment_Write`.
 pub(super) fn check(experiment: &Experiment) -> Result<()> {
     let words = [
-        (&experiment.sort, "type", &["regular", "trial", "mini-batch", "mutation"][..]),
-        (&experiment.evaluation_method, "evaluation_method", &["dataset", "evaluation_suite", "test_suite"]),
-        (&experiment.status, "status", &["running", "completed", "cancelled"]),
+        (
+            &experiment.sort,
+            "type",
+            &["regular", "trial", "mini-batch", "mutation"][..],
+        ),
+        (
+            &experiment.evaluation_method,
+            "evaluation_method",
+            &["dataset", "evaluation_suite", "test_suite"],
+        ),
+        (
+            &experiment.status,
+            "status",
+            &["running", "completed", "cancelled"],
+        ),
     ];
     if experiment.name.trim().is_empty() {
         return Err(Error::invalid("name must not be blank"));
     }
     for (word, field, known) in words {
         if !known.contains(&word.as_str()) {
-            return Err(Error::invalid(format!("{field} must be one of: {}", known.join(", "))));
+            return Err(Error::invalid(format!(
+                "{field} must be one of: {}",
+                known.join(", ")
+            )));
         }
     }
     Ok(())
@@ -207,7 +234,11 @@ mod tests {
 
     #[test]
     fn labels_are_replaced_merged_added_and_removed() {
-        let who = Who::new("default".into(), "ada".into(), stead_kernel::Timestamp::UNIX_EPOCH);
+        let who = Who::new(
+            "default".into(),
+            "ada".into(),
+            stead_kernel::Timestamp::UNIX_EPOCH,
+        );
         let tags = |update: serde_json::Value, merge: Option<bool>| {
             let mut experiment = Experiment {
                 id: String::new(),
@@ -234,7 +265,11 @@ mod tests {
             (json!({}), None, "a b"),
             (json!({"tags": ["c"]}), None, "c"),
             (json!({"tags": ["c", "a"]}), Some(true), "a b c"),
-            (json!({"tags_to_add": ["c"], "tags_to_remove": ["a"]}), None, "b c"),
+            (
+                json!({"tags_to_add": ["c"], "tags_to_remove": ["a"]}),
+                None,
+                "b c",
+            ),
             (json!({"tags": []}), None, ""),
         ] {
             assert_eq!(tags(update.clone(), merge), expected, "{update}");

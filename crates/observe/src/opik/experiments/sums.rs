@@ -42,7 +42,11 @@ impl Runs {
 
     /// Whether enough of them passed.
     pub(super) fn status(self) -> &'static str {
-        if self.passed >= self.threshold { "passed" } else { "failed" }
+        if self.passed >= self.threshold {
+            "passed"
+        } else {
+            "failed"
+        }
     }
 }
 
@@ -51,7 +55,10 @@ impl Sums {
     pub(crate) fn add(&mut self, item: &Item, entry: Option<&Entry>, assertions: &[Assertion]) {
         self.items += 1;
         if !assertions.is_empty() {
-            self.runs.entry(item.dataset_item_id.clone()).or_default().add(item, assertions);
+            self.runs
+                .entry(item.dataset_item_id.clone())
+                .or_default()
+                .add(item, assertions);
         }
         for assertion in assertions {
             let (passed, total) = self.assertions.entry(assertion.name.clone()).or_default();
@@ -85,7 +92,9 @@ impl Sums {
     /// The mean of each score.
     pub(crate) fn scores(&self) -> BTreeMap<&str, f64> {
         let means = self.scores.iter();
-        means.map(|(name, (sum, count))| (name.as_str(), mean(*sum, *count))).collect()
+        means
+            .map(|(name, (sum, count))| (name.as_str(), mean(*sum, *count)))
+            .collect()
     }
 
     /// The middle duration in milliseconds.
@@ -124,7 +133,11 @@ impl Sums {
             tell("total_estimated_cost_avg", mean(cost, self.priced).into());
         }
         if !self.runs.is_empty() {
-            let passed = self.runs.values().filter(|runs| runs.status() == "passed").count() as u64;
+            let passed = self
+                .runs
+                .values()
+                .filter(|runs| runs.status() == "passed")
+                .count() as u64;
             let total = self.runs.len() as u64;
             tell("passed_count", passed.into());
             tell("total_count", total.into());
@@ -176,7 +189,9 @@ pub(super) fn means(scores: &[Score]) -> BTreeMap<&str, f64> {
         *sum += score.value;
         *count += 1;
     }
-    sums.into_iter().map(|(name, (sum, count))| (name, mean(sum, count))).collect()
+    sums.into_iter()
+        .map(|(name, (sum, count))| (name, mean(sum, count)))
+        .collect()
 }
 
 #[expect(clippy::cast_precision_loss, reason = "a count of things in memory")]

@@ -9,7 +9,10 @@ use stead_kernel::{
 };
 use uuid::Uuid;
 
-use super::{Experiments, Sums, shape::{Experiment, Item}};
+use super::{
+    Experiments, Sums,
+    shape::{Experiment, Item},
+};
 use crate::opik::{
     Caller, Opik,
     assertions::{Assertion, Assertions},
@@ -22,7 +25,9 @@ const PART: usize = 500;
 
 /// What an experiment's items come to.
 pub(crate) async fn sums_of(opik: &Opik, workspace: &str, experiment: &str) -> Result<Sums> {
-    let items = Experiments::new(&opik.ports.records).items(workspace, experiment).await?;
+    let items = Experiments::new(&opik.ports.records)
+        .items(workspace, experiment)
+        .await?;
     let mut sums = Sums::default();
     add_all(opik, workspace, &items, &mut sums).await?;
     Ok(sums)
@@ -130,7 +135,10 @@ impl Names {
 
     async fn add_datasets(&mut self, opik: &Opik, caller: &Caller, experiments: &[Experiment]) -> Result<()> {
         let datasets = Datasets::new(&opik.ports.records);
-        let ids: BTreeSet<&String> = experiments.iter().map(|experiment| &experiment.dataset_id).collect();
+        let ids: BTreeSet<&String> = experiments
+            .iter()
+            .map(|experiment| &experiment.dataset_id)
+            .collect();
         let ids: Vec<String> = ids.into_iter().cloned().collect();
         let latest: BTreeMap<String, u64> = datasets
             .get_many(&caller.workspace, &ids)
@@ -141,7 +149,9 @@ impl Names {
                 (id, latest)
             })
             .collect();
-        let versions = experiments.iter().filter_map(|experiment| experiment.dataset_version_id.clone());
+        let versions = experiments
+            .iter()
+            .filter_map(|experiment| experiment.dataset_version_id.clone());
         for id in versions.collect::<BTreeSet<_>>() {
             if let Some(version) = datasets.items.version(&caller.workspace, &id).await? {
                 let latest = latest.get(&version.dataset_id).copied().unwrap_or(0);
@@ -152,7 +162,9 @@ impl Names {
     }
 
     async fn add_projects(&mut self, opik: &Opik, caller: &Caller, experiments: &[Experiment]) -> Result<()> {
-        let ids = experiments.iter().filter_map(|experiment| experiment.project_id.clone());
+        let ids = experiments
+            .iter()
+            .filter_map(|experiment| experiment.project_id.clone());
         for id in ids.collect::<BTreeSet<_>>() {
             let Ok(uuid) = id.parse() else { continue };
             // A project can be gone.
@@ -164,7 +176,9 @@ impl Names {
     }
 
     async fn add_prompts(&mut self, opik: &Opik, caller: &Caller, experiments: &[Experiment]) -> Result<()> {
-        let ids = experiments.iter().flat_map(|experiment| experiment.prompt_versions.clone());
+        let ids = experiments
+            .iter()
+            .flat_map(|experiment| experiment.prompt_versions.clone());
         let ids: Vec<String> = ids.collect::<BTreeSet<_>>().into_iter().collect();
         let prompts = Prompts::new(&opik.ports.records);
         self.prompts = prompts.links(&caller.workspace, &ids).await?;
@@ -175,13 +189,19 @@ impl Names {
         let name = |names: &HashMap<String, String>, id: &Option<String>| {
             id.as_ref().and_then(|id| names.get(id)).cloned()
         };
-        let version = experiment.dataset_version_id.as_ref().and_then(|id| self.versions.get(id));
+        let version = experiment
+            .dataset_version_id
+            .as_ref()
+            .and_then(|id| self.versions.get(id));
         let prompts = experiment.prompt_versions.iter().map(|id| {
             let link = self.prompts.get(id).cloned();
             link.unwrap_or_else(|| json!({"id": id}))
         });
         let prompts: Vec<Value> = prompts.collect();
-        let dataset = self.datasets.get(&experiment.dataset_id).unwrap_or(&experiment.dataset_name);
+        let dataset = self
+            .datasets
+            .get(&experiment.dataset_id)
+            .unwrap_or(&experiment.dataset_name);
         let mut told = json!({
             "id": experiment.id,
             "name": experiment.name,

@@ -43,7 +43,12 @@ pub(in crate::opik) fn routes() -> Router<Opik> {
 }
 
 fn titles(opik: &Opik) -> Titles<Definition> {
-    Titles::new(&opik.ports.records, DEFINITIONS, "feedback_definition", "Feedback definition")
+    Titles::new(
+        &opik.ports.records,
+        DEFINITIONS,
+        "feedback_definition",
+        "Feedback definition",
+    )
 }
 
 async fn list(
@@ -55,7 +60,9 @@ async fn list(
     if let Some(sort) = query.text("type") {
         all.retain(|definition| definition.sort == sort);
     }
-    let told = all.iter().map(|definition| serde_json::to_value(definition).unwrap_or_default());
+    let told = all
+        .iter()
+        .map(|definition| serde_json::to_value(definition).unwrap_or_default());
     Ok(Reply(listing::page(told.collect(), &query, &FIELDS)?))
 }
 
@@ -65,7 +72,11 @@ async fn create(
     Json(write): Json<Write>,
 ) -> Result<Response, OpikError> {
     write.check().map_err(entity)?;
-    let id = write.id.as_deref().map(|id| uuid(id, "feedback definition")).transpose()?;
+    let id = write
+        .id
+        .as_deref()
+        .map(|id| uuid(id, "feedback definition"))
+        .transpose()?;
     let made = Definition {
         id: id.map_or_else(new_id, |id| id.to_string()),
         name: write.name,
@@ -83,7 +94,9 @@ async fn one(
     State(opik): State<Opik>,
     Path(id): Path<Uuid>,
 ) -> Result<Reply<Definition>, OpikError> {
-    Ok(Reply(titles(&opik).get(&caller.workspace, &id.to_string()).await?))
+    Ok(Reply(
+        titles(&opik).get(&caller.workspace, &id.to_string()).await?,
+    ))
 }
 
 async fn update(
@@ -100,7 +113,9 @@ async fn update(
         definition.details.clone_from(&write.details);
         Ok(())
     };
-    titles(&opik).change(&who(&opik, &caller), &id.to_string(), change).await?;
+    titles(&opik)
+        .change(&who(&opik, &caller), &id.to_string(), change)
+        .await?;
     Ok(StatusCode::NO_CONTENT)
 }
 

@@ -74,18 +74,26 @@ impl Write {
                 let numbers = categories.map(|all| all.values().all(Value::is_number));
                 numbers == Some(true) && categories.is_some_and(|all| all.len() >= 2)
             }
-            "boolean" => [["trueLabel", "true_label"], ["falseLabel", "false_label"]].iter().all(|names| {
-                let label = names.iter().find_map(|name| field(name)?.as_str());
-                label.is_some_and(|label| !label.trim().is_empty())
-            }),
-            _ => return Err(Error::invalid("type must be `numerical`, `categorical` or `boolean`")),
+            "boolean" => [["trueLabel", "true_label"], ["falseLabel", "false_label"]]
+                .iter()
+                .all(|names| {
+                    let label = names.iter().find_map(|name| field(name)?.as_str());
+                    label.is_some_and(|label| !label.trim().is_empty())
+                }),
+            _ => {
+                return Err(Error::invalid(
+                    "type must be `numerical`, `categorical` or `boolean`",
+                ));
+            }
         };
         if good {
             return Ok(());
         }
         Err(Error::invalid(match self.sort.as_str() {
             "numerical" => "details of a numerical definition must have a `min` that is less than its `max`",
-            "categorical" => "details of a categorical definition must have `categories`: two or more names with numbers",
+            "categorical" => {
+                "details of a categorical definition must have `categories`: two or more names with numbers"
+            }
             _ => "details of a boolean definition must have a `trueLabel` and a `falseLabel`",
         }))
     }
@@ -100,15 +108,39 @@ mod tests {
     #[test]
     fn details_must_fit_the_type() {
         for (body, good) in [
-            (json!({"name": "n", "type": "numerical", "details": {"min": 0, "max": 1.5}}), true),
-            (json!({"name": "n", "type": "numerical", "details": {"min": 1, "max": 1}}), false),
+            (
+                json!({"name": "n", "type": "numerical", "details": {"min": 0, "max": 1.5}}),
+                true,
+            ),
+            (
+                json!({"name": "n", "type": "numerical", "details": {"min": 1, "max": 1}}),
+                false,
+            ),
             (json!({"name": "n", "type": "numerical"}), false),
-            (json!({"name": " ", "type": "numerical", "details": {"min": 0, "max": 1}}), false),
-            (json!({"name": "n", "type": "categorical", "details": {"categories": {"a": 0, "b": 1}}}), true),
-            (json!({"name": "n", "type": "categorical", "details": {"categories": {"a": "x", "b": 1}}}), false),
-            (json!({"name": "n", "type": "boolean", "details": {"trueLabel": "y", "falseLabel": "n"}}), true),
-            (json!({"name": "n", "type": "boolean", "details": {"true_label": "y", "false_label": "n"}}), true),
-            (json!({"name": "n", "type": "boolean", "details": {"trueLabel": "y"}}), false),
+            (
+                json!({"name": " ", "type": "numerical", "details": {"min": 0, "max": 1}}),
+                false,
+            ),
+            (
+                json!({"name": "n", "type": "categorical", "details": {"categories": {"a": 0, "b": 1}}}),
+                true,
+            ),
+            (
+                json!({"name": "n", "type": "categorical", "details": {"categories": {"a": "x", "b": 1}}}),
+                false,
+            ),
+            (
+                json!({"name": "n", "type": "boolean", "details": {"trueLabel": "y", "falseLabel": "n"}}),
+                true,
+            ),
+            (
+                json!({"name": "n", "type": "boolean", "details": {"true_label": "y", "false_label": "n"}}),
+                true,
+            ),
+            (
+                json!({"name": "n", "type": "boolean", "details": {"trueLabel": "y"}}),
+                false,
+            ),
             (json!({"name": "n", "type": "other", "details": {}}), false),
         ] {
             let write: Write = serde_json::from_value(body.clone()).unwrap();

@@ -90,7 +90,9 @@ async fn made(opik: &Opik, caller: &Caller, write: &Write) -> Result<Optimizatio
         name: filled(&write.dataset_name, "dataset_name")?,
         project: project.as_deref(),
     };
-    let dataset = Datasets::new(&opik.ports.records).find_or_create(&who, named).await?;
+    let dataset = Datasets::new(&opik.ports.records)
+        .find_or_create(&who, named)
+        .await?;
     let mut made = Optimization {
         name: format!("optimization-{}", id.get(28..).unwrap_or_default()),
         dataset_id: dataset.id().to_owned(),
@@ -151,16 +153,22 @@ async fn listed(
     let (project, dataset) = (project.map(|id| id.to_string()), query.id("dataset_id")?);
     let (dataset, name) = (dataset.map(|id| id.to_string()), query.text("dataset_name"));
     all.retain(|one| {
-        project.as_ref().is_none_or(|project| one.project_id.as_ref() == Some(project))
+        project
+            .as_ref()
+            .is_none_or(|project| one.project_id.as_ref() == Some(project))
             && dataset.as_ref().is_none_or(|dataset| one.dataset_id == *dataset)
             && name.is_none_or(|name| one.dataset_name.contains(name))
     });
     if query.flag("dataset_deleted") {
         let named: Vec<String> = all.iter().map(|one| one.dataset_id.clone()).collect();
-        let there = Datasets::new(&opik.ports.records).get_many(&caller.workspace, &named).await?;
+        let there = Datasets::new(&opik.ports.records)
+            .get_many(&caller.workspace, &named)
+            .await?;
         all.retain(|one| there.iter().all(|(id, ..)| *id != one.dataset_id));
     }
-    let told = all.iter().map(|one| serde_json::to_value(one).unwrap_or_default());
+    let told = all
+        .iter()
+        .map(|one| serde_json::to_value(one).unwrap_or_default());
     let mut page = listing::page(told.collect(), query, &FIELDS)?;
     // Only what is shown is counted.
     for told in &mut page.content {
@@ -183,7 +191,9 @@ async fn update(
         optimization.stamps.touch(&who);
         optimization.apply(&write)
     };
-    let changed = shelf(&opik).change(&caller.workspace, &id.to_string(), change).await;
+    let changed = shelf(&opik)
+        .change(&caller.workspace, &id.to_string(), change)
+        .await;
     changed.map_err(entity)?;
     Ok(StatusCode::NO_CONTENT)
 }

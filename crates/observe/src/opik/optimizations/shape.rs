@@ -76,7 +76,10 @@ impl Optimization {
             return Err(Error::invalid("objective_name must not be blank"));
         }
         if !STATUSES.contains(&self.status.as_str()) {
-            return Err(Error::invalid(format!("status must be one of: {}", STATUSES.join(", "))));
+            return Err(Error::invalid(format!(
+                "status must be one of: {}",
+                STATUSES.join(", ")
+            )));
         }
         Ok(())
     }

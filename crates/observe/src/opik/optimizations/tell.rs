@@ -15,7 +15,9 @@ use crate::opik::{
 /// An optimization as `Optimization_Public`.
 pub(super) async fn tell(opik: &Opik, workspace: &str, optimization: &Optimization) -> Result<Value> {
     let experiments = Experiments::new(&opik.ports.records);
-    let mut trials = experiments.having(workspace, Some(("optimization_id", &optimization.id))).await?;
+    let mut trials = experiments
+        .having(workspace, Some(("optimization_id", &optimization.id)))
+        .await?;
     trials.retain(|experiment| experiment.sort == "trial");
     // The first trial is what the others are measured against.
     trials.reverse();
@@ -49,7 +51,9 @@ fn summary(objective: &str, trials: &[Experiment], sums: &[Sums]) -> Value {
     let objective = |(trial, sums): &(&Experiment, &Sums)| {
         let own = trial.experiment_scores.as_ref().and_then(|scores| {
             let scores = scores.as_array()?;
-            let score = scores.iter().find(|score| score.get("name").is_some_and(|name| name == objective))?;
+            let score = scores
+                .iter()
+                .find(|score| score.get("name").is_some_and(|name| name == objective))?;
             score.get("value")?.as_f64()
         });
         own.or_else(|| sums.scores().get(objective).copied())
@@ -62,7 +66,9 @@ fn summary(objective: &str, trials: &[Experiment], sums: &[Sums]) -> Value {
     if let Some((_, (_, sums))) = best {
         scores = sums.scores();
     }
-    let scores = scores.into_iter().map(|(name, value)| json!({"name": name, "value": value}));
+    let scores = scores
+        .into_iter()
+        .map(|(name, value)| json!({"name": name, "value": value}));
     let costs: Vec<f64> = sums.iter().filter_map(Sums::cost).collect();
     json!({
         "feedback_scores": scores.collect::<Vec<_>>(),

@@ -113,14 +113,18 @@ async fn one(
     let prompt = prompts.get(&caller.workspace, &id.to_string()).await?;
     let requested = match (query.id("mask_id")?, query.text("environment")) {
         (Some(_), Some(_)) => {
-            return Err(OpikError::invalid("mask_id and environment are mutually exclusive"));
+            return Err(OpikError::invalid(
+                "mask_id and environment are mutually exclusive",
+            ));
         }
         (Some(mask), None) => {
             let version = prompts.version(&caller.workspace, &mask.to_string()).await?;
             Some(version).filter(|version| version.prompt_id == prompt.id)
         }
         (None, Some(name)) => {
-            prompts.pick(&caller.workspace, &prompt, Pick::Environment(name)).await?
+            prompts
+                .pick(&caller.workspace, &prompt, Pick::Environment(name))
+                .await?
         }
         (None, None) => return Ok(Reply(detail(&prompts, &caller, &prompt, None).await?)),
     };
@@ -138,7 +142,10 @@ async fn detail(
     let latest = prompts.pick(&caller.workspace, prompt, Pick::Latest).await?;
     let mut told = prompt.tell();
     if let Some(told) = told.as_object_mut() {
-        told.insert("latest_version".to_owned(), json!(latest.as_ref().map(Version::tell)));
+        told.insert(
+            "latest_version".to_owned(),
+            json!(latest.as_ref().map(Version::tell)),
+        );
         told.extend(requested.map(|version| ("requested_version".to_owned(), version.tell())));
     }
     Ok(told)
@@ -151,7 +158,9 @@ async fn by_commit(
 ) -> Result<Reply<Value>, OpikError> {
     let prompts = Prompts::new(&opik.ports.records);
     let found = prompts.having_commit(&caller.workspace, &commit).await?;
-    let version = found.first().ok_or_else(|| OpikError::not_found("Prompt version not found"))?;
+    let version = found
+        .first()
+        .ok_or_else(|| OpikError::not_found("Prompt version not found"))?;
     let prompt = prompts.get(&caller.workspace, &version.prompt_id).await?;
     Ok(Reply(detail(&prompts, &caller, &prompt, Some(version)).await?))
 }
@@ -186,7 +195,9 @@ async fn update(
 ) -> Result<StatusCode, OpikError> {
     filled(&update.name, "name")?;
     let prompts = Prompts::new(&opik.ports.records);
-    let changed = prompts.update(&who(&opik, &caller), &id.to_string(), &update).await;
+    let changed = prompts
+        .update(&who(&opik, &caller), &id.to_string(), &update)
+        .await;
     changed.map_err(entity)?;
     Ok(StatusCode::NO_CONTENT)
 }

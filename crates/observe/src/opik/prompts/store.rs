@@ -54,7 +54,13 @@ impl Prompts {
             descending: true,
             ..self.shelf.query(workspace)
         };
-        Ok(self.shelf.all(query).await?.into_iter().map(|kept| kept.body).collect())
+        Ok(self
+            .shelf
+            .all(query)
+            .await?
+            .into_iter()
+            .map(|kept| kept.body)
+            .collect())
     }
 
     /// One prompt.
@@ -103,7 +109,9 @@ impl Prompts {
         first: Option<VersionWrite>,
     ) -> Result<(Prompt, Option<Version>)> {
         let mut prompt = new_prompt(who, write)?;
-        let first = first.map(|first| next_version(who, &mut prompt, first)).transpose()?;
+        let first = first
+            .map(|first| next_version(who, &mut prompt, first))
+            .transpose()?;
         let mut writes = Vec::new();
         if let Some(version) = &first {
             writes.push(self.versions.create(&who.project, &version.id, version)?);
@@ -126,7 +134,9 @@ impl Prompts {
         version: &VersionWrite,
     ) -> Result<Version> {
         for _ in 0..TRIES {
-            let found = self.find(&who.project, prompt.project_id.as_deref(), &prompt.name).await?;
+            let found = self
+                .find(&who.project, prompt.project_id.as_deref(), &prompt.name)
+                .await?;
             if let Some(found) = found {
                 return self.add(who, &found.id, version).await;
             }
@@ -154,7 +164,10 @@ impl Prompts {
                 return Err(self.versions.taken());
             }
             kept.body.stamps.touch(who);
-            let mut writes = vec![kept.put()?, self.versions.create(&who.project, &version.id, &version)?];
+            let mut writes = vec![
+                kept.put()?,
+                self.versions.create(&who.project, &version.id, &version)?,
+            ];
             writes.extend(self.leave(&who.project, &version, &version.environments).await?);
             match self.shelf.records().commit(writes).await {
                 Err(error) if error.reason() == Reason::Conflict => {}
@@ -223,7 +236,11 @@ impl Prompts {
             let mut writes = vec![kept.put()?];
             if kept.body.name != before {
                 let claim = |name: &str| claim(&who.project, kept.body.project_id.as_deref(), name);
-                if claim(&update.name).owner(&**self.shelf.records()).await?.is_some() {
+                if claim(&update.name)
+                    .owner(&**self.shelf.records())
+                    .await?
+                    .is_some()
+                {
                     return Err(self.shelf.taken());
                 }
                 writes.extend([claim(&before).release(), claim(&update.name).take(id)]);
@@ -318,7 +335,12 @@ impl Prompts {
     }
 
     /// The version of a prompt that is meant.
-    pub(super) async fn pick(&self, workspace: &str, prompt: &Prompt, pick: Pick<'_>) -> Result<Option<Version>> {
+    pub(super) async fn pick(
+        &self,
+        workspace: &str,
+        prompt: &Prompt,
+        pick: Pick<'_>,
+    ) -> Result<Option<Version>> {
         let version = match pick {
             Pick::Latest => {
                 let Some(id) = &prompt.latest_id else {
@@ -337,7 +359,8 @@ impl Prompts {
             }
             Pick::Environment(environment) => {
                 let all = self.versions(workspace, &prompt.id).await?;
-                all.into_iter().find(|version| version.environments.iter().any(|own| own == environment))
+                all.into_iter()
+                    .find(|version| version.environments.iter().any(|own| own == environment))
             }
         };
         Ok(version)
@@ -377,7 +400,10 @@ fn new_prompt(who: &Who, write: &PromptWrite) -> Result<Prompt> {
         name: write.name.clone(),
         project_id: write.project_id.clone(),
         description: write.description.clone(),
-        template_structure: write.template_structure.clone().unwrap_or_else(|| "text".to_owned()),
+        template_structure: write
+            .template_structure
+            .clone()
+            .unwrap_or_else(|| "text".to_owned()),
         tags: write.tags.clone().unwrap_or_default(),
         stamps: Stamps::new(who),
         latest: 0,
@@ -400,7 +426,9 @@ fn next_version(who: &Who, prompt: &mut Prompt, write: VersionWrite) -> Result<V
     environments.extend(write.environment.filter(|_| environments.is_empty()));
     let version = Version {
         // The end of an id is chance; its beginning is the time.
-        commit: write.commit.unwrap_or_else(|| id.chars().skip(id.len().saturating_sub(8)).collect()),
+        commit: write
+            .commit
+            .unwrap_or_else(|| id.chars().skip(id.len().saturating_sub(8)).collect()),
         prompt_id: prompt.id.clone(),
         number,
         template: write.template,
@@ -428,8 +456,14 @@ fn check(prompt: &Prompt) -> Result<()> {
     let structure = prompt.template_structure.as_str();
     let rules = [
         (prompt.name.trim().is_empty(), "name must not be blank"),
-        (description.chars().count() > 255, "description cannot exceed 255 characters"),
-        (!["text", "chat"].contains(&structure), "template_structure must be `text` or `chat`"),
+        (
+            description.chars().count() > 255,
+            "description cannot exceed 255 characters",
+        ),
+        (
+            !["text", "chat"].contains(&structure),
+            "template_structure must be `text` or `chat`",
+        ),
     ];
     broken(&rules)
 }
@@ -443,7 +477,10 @@ fn check_version(version: &Version) -> Result<()> {
         (version.template.trim().is_empty(), "template must not be blank"),
         (!named, "commit must have 8 letters or digits"),
         (!known, "type must be `mustache`, `jinja2` or `python`"),
-        (environments.clone().any(|name| name.is_empty()), "an environment must have a name"),
+        (
+            environments.clone().any(|name| name.is_empty()),
+            "an environment must have a name",
+        ),
     ];
     broken(&rules)
 }

@@ -36,8 +36,14 @@ mod tests {
     fn variables_are_found_once_each_in_order() {
         for (template, expected) in [
             ("Hi {{name}}", vec!["name"]),
-            ("{{ a }} {{b}} {{a}} {{{raw}}} {{& also }}", vec!["a", "b", "raw", "also"]),
-            ("{{#items}}{{.}} {{name.first}}{{/items}}{{^none}}x{{/none}}", vec!["items", "name.first", "none"]),
+            (
+                "{{ a }} {{b}} {{a}} {{{raw}}} {{& also }}",
+                vec!["a", "b", "raw", "also"],
+            ),
+            (
+                "{{#items}}{{.}} {{name.first}}{{/items}}{{^none}}x{{/none}}",
+                vec!["items", "name.first", "none"],
+            ),
             ("{{! a comment }}{{> partial}}{{=<% %>=}}", vec![]),
             ("{{open", vec![]),
             ("{{}} {{ }}", vec![]),

@@ -45,8 +45,14 @@ pub(super) fn routes() -> Router<Opik> {
         .route(&format!("{versions}/{{id}}"), get(one))
         .route(&format!("{versions}/{{id}}/environments"), patch(place))
         .route("/v1/private/prompts/{id}/versions", get(list))
-        .route("/v1/private/prompts/{id}/versions/by-number/{number}", get(by_number))
-        .route("/v1/private/prompts/{id}/versions/{version}/restore", post(restore))
+        .route(
+            "/v1/private/prompts/{id}/versions/by-number/{number}",
+            get(by_number),
+        )
+        .route(
+            "/v1/private/prompts/{id}/versions/{version}/restore",
+            post(restore),
+        )
 }
 
 async fn create(
@@ -59,7 +65,11 @@ async fn create(
     if let Some(id) = &sent.version.id {
         sent.version.id = Some(uuid(id, "prompt version")?.to_string());
     }
-    let named = sent.version.environment.iter().chain(sent.version.environments.iter().flatten());
+    let named = sent
+        .version
+        .environment
+        .iter()
+        .chain(sent.version.environments.iter().flatten());
     let named: Vec<String> = named.cloned().collect();
     environments::check(&opik, &caller, &named).await?;
     let (name, id) = (sent.project_name.as_deref(), sent.project_id.as_deref());
@@ -70,7 +80,9 @@ async fn create(
         ..PromptWrite::default()
     };
     let prompts = Prompts::new(&opik.ports.records);
-    let made = prompts.add_named(&who(&opik, &caller), &prompt, &sent.version).await;
+    let made = prompts
+        .add_named(&who(&opik, &caller), &prompt, &sent.version)
+        .await;
     Ok(Reply(made.map_err(entity)?.tell()))
 }
 
@@ -126,7 +138,9 @@ fn picked(asked: &Retrieve) -> Result<Pick<'_>, OpikError> {
     let filled = |text: &'_ Option<String>| text.as_ref().is_some_and(|text| !text.is_empty());
     let ways = [&asked.commit, &asked.environment, &asked.version_number];
     if ways.into_iter().filter(|way| filled(way)).count() > 1 {
-        return Err(OpikError::invalid("commit, environment and version_number are mutually exclusive"));
+        return Err(OpikError::invalid(
+            "commit, environment and version_number are mutually exclusive",
+        ));
     }
     match (&asked.commit, &asked.environment, &asked.version_number) {
         (Some(commit), ..) if !commit.is_empty() => Ok(Pick::Commit(commit)),
@@ -139,7 +153,11 @@ fn picked(asked: &Retrieve) -> Result<Pick<'_>, OpikError> {
 /// The number in `v3`.
 fn number_of(name: &str) -> Result<u64, OpikError> {
     let number = name.strip_prefix('v').and_then(|number| number.parse().ok());
-    number.ok_or_else(|| OpikError::invalid(format!("{name:?} is no version number; it has the form v<number>")))
+    number.ok_or_else(|| {
+        OpikError::invalid(format!(
+            "{name:?} is no version number; it has the form v<number>"
+        ))
+    })
 }
 
 async fn by_ids(
@@ -160,7 +178,9 @@ async fn one(
     Path(id): Path<Uuid>,
 ) -> Result<Reply<Value>, OpikError> {
     let prompts = Prompts::new(&opik.ports.records);
-    Ok(Reply(prompts.version(&caller.workspace, &id.to_string()).await?.tell()))
+    Ok(Reply(
+        prompts.version(&caller.workspace, &id.to_string()).await?.tell(),
+    ))
 }
 
 async fn place(
@@ -169,10 +189,14 @@ async fn place(
     Path(id): Path<Uuid>,
     Json(update): Json<EnvironmentUpdate>,
 ) -> Result<StatusCode, OpikError> {
-    let named = update.environments.unwrap_or_else(|| update.environment.into_iter().collect());
+    let named = update
+        .environments
+        .unwrap_or_else(|| update.environment.into_iter().collect());
     environments::check(&opik, &caller, &named).await?;
     let prompts = Prompts::new(&opik.ports.records);
-    prompts.place(&who(&opik, &caller), &id.to_string(), &named).await?;
+    prompts
+        .place(&who(&opik, &caller), &id.to_string(), &named)
+        .await?;
     Ok(StatusCode::NO_CONTENT)
 }
 

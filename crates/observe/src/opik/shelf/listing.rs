@@ -48,7 +48,10 @@ fn known(field: &str, fields: &[&str]) -> Result<(), OpikError> {
     if fields.contains(&root(field)) {
         return Ok(());
     }
-    Err(OpikError::invalid(format!("there is no field {field:?} here; use one of: {}", fields.join(", "))))
+    Err(OpikError::invalid(format!(
+        "there is no field {field:?} here; use one of: {}",
+        fields.join(", ")
+    )))
 }
 
 /// The text of a field.
@@ -63,7 +66,9 @@ fn root(field: &str) -> &str {
 
 /// Whether an object meets all conditions.
 pub(crate) fn keeps(told: &Value, filters: &[Filter]) -> bool {
-    filters.iter().all(|filter| filter.holds(&cell(told, &filter.field, &filter.key)))
+    filters
+        .iter()
+        .all(|filter| filter.holds(&cell(told, &filter.field, &filter.key)))
 }
 
 /// Sorts by each of the fields, the first the most important; what is equal in all stays in its order.
@@ -149,7 +154,15 @@ mod tests {
 
     use super::*;
 
-    const FIELDS: &[&str] = &["id", "name", "tags", "metadata", "created_at", "feedback_scores", "count"];
+    const FIELDS: &[&str] = &[
+        "id",
+        "name",
+        "tags",
+        "metadata",
+        "created_at",
+        "feedback_scores",
+        "count",
+    ];
 
     fn all() -> Vec<Value> {
         vec![
@@ -163,7 +176,11 @@ mod tests {
 
     fn ids(query: &str) -> Result<(Vec<String>, u64), OpikError> {
         let page = page(all(), &Query::parse(query), FIELDS)?;
-        let ids = page.content.iter().filter_map(|told| text(told, "id")).map(str::to_owned);
+        let ids = page
+            .content
+            .iter()
+            .filter_map(|told| text(told, "id"))
+            .map(str::to_owned);
         Ok((ids.collect(), page.total))
     }
 
@@ -175,7 +192,10 @@ mod tests {
     #[test]
     fn a_list_is_filtered_sorted_and_cut() {
         let filter = |field: &str, operator: &str, key: &str, value: &str| {
-            encoded("filters", json!([{"field": field, "operator": operator, "key": key, "value": value}]))
+            encoded(
+                "filters",
+                json!([{"field": field, "operator": operator, "key": key, "value": value}]),
+            )
         };
         let sorting = |field: &str, direction: &str| {
             encoded("sorting", json!([{"field": field, "direction": direction}]))
@@ -201,7 +221,12 @@ mod tests {
             assert_eq!(ids(&query).unwrap().0, expected, "{query}");
         }
         assert_eq!(ids("size=1").unwrap().1, 3);
-        for query in ["page=0", "size=x", &filter("nothing", "=", "", "1"), &sorting("nothing", "ASC")] {
+        for query in [
+            "page=0",
+            "size=x",
+            &filter("nothing", "=", "", "1"),
+            &sorting("nothing", "ASC"),
+        ] {
             assert!(ids(query).is_err(), "{query}");
         }
     }

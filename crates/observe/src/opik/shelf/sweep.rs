@@ -42,7 +42,9 @@ impl Sweeps {
 
     /// What remembers a sweep, to be committed with the removal of the owner.
     pub(crate) fn plan(&self, project: &str, sweeps: &[Sweep]) -> Result<Vec<RecordWrite>> {
-        let writes = sweeps.iter().map(|sweep| self.0.create(project, &new_id(), sweep));
+        let writes = sweeps
+            .iter()
+            .map(|sweep| self.0.create(project, &new_id(), sweep));
         writes.collect()
     }
 
@@ -55,7 +57,9 @@ impl Sweeps {
         };
         for kept in self.0.all(query).await? {
             self.one(&kept.key.project, &kept.body).await?;
-            self.0.delete_many(&kept.key.project, &[kept.key.id.clone()]).await?;
+            self.0
+                .delete_many(&kept.key.project, &[kept.key.id.clone()])
+                .await?;
         }
         Ok(())
     }

@@ -18,16 +18,29 @@ async fn a_name_is_had_by_one_record_at_a_time() {
     let take = |id: &str| vec![shelf.create("default", id, &json!({})).unwrap(), claim.take(id)];
     shelf.commit(take("1")).await.unwrap();
     let refused = shelf.commit(take("2")).await.unwrap_err();
-    assert_eq!((refused.reason(), refused.message()), (Reason::Conflict, "Thing already exists"));
-    assert!(shelf.get("default", "2").await.unwrap().is_none(), "nothing of a refused commit is there");
-    assert_eq!(claim.owner(&**shelf.records()).await.unwrap().as_deref(), Some("1"));
+    assert_eq!(
+        (refused.reason(), refused.message()),
+        (Reason::Conflict, "Thing already exists")
+    );
+    assert!(
+        shelf.get("default", "2").await.unwrap().is_none(),
+        "nothing of a refused commit is there"
+    );
+    assert_eq!(
+        claim.owner(&**shelf.records()).await.unwrap().as_deref(),
+        Some("1")
+    );
     for (workspace, project, name) in [
         ("other", Some("p"), "a name"),
         ("default", None, "a name"),
         ("default", Some("p"), "A name"),
     ] {
         let other = Claim::new(workspace, "thing", project, name);
-        assert_eq!(other.owner(&**shelf.records()).await.unwrap(), None, "{workspace} {project:?} {name}");
+        assert_eq!(
+            other.owner(&**shelf.records()).await.unwrap(),
+            None,
+            "{workspace} {project:?} {name}"
+        );
     }
     shelf.commit(vec![claim.release()]).await.unwrap();
     shelf.commit(take("2")).await.unwrap();
@@ -41,12 +54,18 @@ async fn a_change_is_made_on_what_is_there_and_of_what_is_not_is_an_error() {
         body["n"] = json!(body["n"].as_u64().unwrap_or(0) + 1);
         Ok(())
     };
-    let (first, second) = tokio::join!(shelf.change("default", "1", add), shelf.change("default", "1", add));
+    let (first, second) = tokio::join!(
+        shelf.change("default", "1", add),
+        shelf.change("default", "1", add)
+    );
     first.unwrap();
     second.unwrap();
     assert_eq!(shelf.need("default", "1").await.unwrap().body, json!({"n": 3}));
     let missing = shelf.change("default", "2", add).await.unwrap_err();
-    assert_eq!((missing.reason(), missing.message()), (Reason::NotFound, "Thing not found"));
+    assert_eq!(
+        (missing.reason(), missing.message()),
+        (Reason::NotFound, "Thing not found")
+    );
 }
 
 #[tokio::test]
@@ -62,7 +81,11 @@ async fn what_was_under_an_owner_is_swept_even_after_a_restart() {
     Sweeps::new(Arc::clone(shelf.records())).run(None).await.unwrap();
     let left = shelf.all(shelf.query("default")).await.unwrap();
     assert_eq!(left.iter().map(Kept::id).collect::<Vec<_>>(), ["3"]);
-    assert!(sweeps.0.all(sweeps.0.query("default")).await.unwrap().is_empty(), "a done sweep is forgotten");
+    let plans: Shelf<Value> = Shelf::new(Arc::clone(shelf.records()), SWEEPS, "Sweep");
+    assert!(
+        plans.all(plans.query("default")).await.unwrap().is_empty(),
+        "a done sweep is forgotten"
+    );
 }
 
 #[test]

@@ -49,7 +49,13 @@ impl<T: Titled> Titles<T> {
             descending: true,
             ..self.shelf.query(workspace)
         };
-        Ok(self.shelf.all(query).await?.into_iter().map(|kept| kept.body).collect())
+        Ok(self
+            .shelf
+            .all(query)
+            .await?
+            .into_iter()
+            .map(|kept| kept.body)
+            .collect())
     }
 
     /// One.

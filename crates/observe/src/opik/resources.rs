@@ -1,0 +1,48 @@
+//! What Opik keeps as records: the list of its sorts.
+
+use axum::Router;
+use stead_kernel::Collection;
+
+use super::{
+    Opik, annotation_queues, assertions, dashboards, datasets, environments, experiments,
+    feedback_definitions, optimizations, prompts,
+    shelf::{NAMES, SWEEPS},
+};
+
+/// Their collections.
+pub(super) fn collections() -> Vec<Collection> {
+    let mut all = vec![
+        Collection {
+            name: NAMES,
+            indexes: &[],
+        },
+        Collection {
+            name: SWEEPS,
+            indexes: &[],
+        },
+    ];
+    all.extend(annotation_queues::COLLECTIONS);
+    all.extend(assertions::COLLECTIONS);
+    all.extend(dashboards::COLLECTIONS);
+    all.extend(datasets::COLLECTIONS);
+    all.extend(environments::COLLECTIONS);
+    all.extend(experiments::COLLECTIONS);
+    all.extend(feedback_definitions::COLLECTIONS);
+    all.extend(optimizations::COLLECTIONS);
+    all.extend(prompts::COLLECTIONS);
+    all
+}
+
+/// Their routes.
+pub(super) fn routes() -> Router<Opik> {
+    Router::new()
+        .merge(annotation_queues::routes())
+        .merge(assertions::routes())
+        .merge(dashboards::routes())
+        .merge(datasets::routes())
+        .merge(environments::routes())
+        .merge(experiments::routes())
+        .merge(feedback_definitions::routes())
+        .merge(optimizations::routes())
+        .merge(prompts::routes())
+}
