@@ -73,6 +73,7 @@ pub(crate) fn routes(context: &Context) -> Router {
         body_limit: context.settings.body_limit,
         local: context.settings.opik_local.is_on() && context.settings.listen.ip().is_loopback(),
     };
+    resources::resume(context);
     let api = api().with_state(opik);
     Router::new().nest("/opik/api", api.clone()).nest("/opik", api)
 }

@@ -1,12 +1,12 @@
 //! What Opik keeps as records: the list of its sorts.
 
 use axum::Router;
-use stead_kernel::Collection;
+use stead_kernel::{Collection, Context, Reason};
 
 use super::{
     Opik, annotation_queues, assertions, dashboards, datasets, environments, experiments,
     feedback_definitions, optimizations, prompts,
-    shelf::{NAMES, SWEEPS},
+    shelf::{NAMES, SWEEPS, Sweeps},
 };
 
 /// Their collections.
@@ -45,4 +45,21 @@ pub(super) fn routes() -> Router<Opik> {
         .merge(feedback_definitions::routes())
         .merge(optimizations::routes())
         .merge(prompts::routes())
+}
+
+/// Goes on with what was being removed when the process ended.
+pub(super) fn resume(context: &Context) {
+    let sweeps = Sweeps::new(context.ports.records.clone());
+    context.tasks.spawn_until_stopped("opik-sweeps", async move {
+        match sweeps.run(None).await {
+            // A process that keeps no records has none to remove.
+            Err(error) if error.reason() != Reason::Unsupported => {
+                tracing::warn!(
+                    "what belonged to removed records was not removed: {}",
+                    error.full_message()
+                );
+            }
+            _ => {}
+        }
+    });
 }

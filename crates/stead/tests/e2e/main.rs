@@ -14,6 +14,7 @@ mod import;
 mod kill;
 mod kubernetes;
 mod opik;
+mod opik_records;
 mod provider;
 mod proxies;
 mod realtime;

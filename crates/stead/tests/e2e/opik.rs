@@ -9,7 +9,14 @@ use crate::support::{Installation, run, told};
 
 /// Runs the tour with one version of the SDK; what it found.
 async fn tour(python: &str, installation: &Installation, key: &str) -> Value {
-    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/sdk/opik_tour.py");
+    script("opik_tour.py", python, installation, key).await
+}
+
+/// Runs a script with one version of the SDK; the JSON of its last line.
+pub(crate) async fn script(name: &str, python: &str, installation: &Installation, key: &str) -> Value {
+    let script = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("../../tests/sdk")
+        .join(name);
     let url = format!("http://127.0.0.1:{}/opik/api", installation.port);
     let home = installation.path("home").to_string_lossy().into_owned();
     std::fs::create_dir_all(&home).expect("a folder");

@@ -176,6 +176,18 @@ impl Traces for TraceStore {
             .await
     }
 
+    async fn entries_of(&self, kind: Kind, workspace: &str, ids: Vec<Uuid>) -> Result<Vec<Entry>> {
+        let workspace = workspace.to_owned();
+        self.read(move |files| {
+            let mut found = Vec::with_capacity(ids.len());
+            for id in ids {
+                found.extend(read::entry(files, kind, &workspace, id)?);
+            }
+            Ok(found)
+        })
+        .await
+    }
+
     async fn entries(&self, kind: Kind, query: Query) -> Result<Found<Entry>> {
         self.read(move |files| read::entries(files, kind, &query)).await
     }

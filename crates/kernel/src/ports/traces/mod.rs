@@ -32,6 +32,15 @@ pub trait Traces: Send + Sync {
     /// One trace or span with all that is known of it.
     async fn entry(&self, kind: Kind, workspace: &str, id: Uuid) -> Result<Option<Entry>>;
 
+    /// Several traces or spans; those that are not there are left out. Their order is that of the ids.
+    async fn entries_of(&self, kind: Kind, workspace: &str, ids: Vec<Uuid>) -> Result<Vec<Entry>> {
+        let mut found = Vec::with_capacity(ids.len());
+        for id in ids {
+            found.extend(self.entry(kind, workspace, id).await?);
+        }
+        Ok(found)
+    }
+
     /// The traces or spans that match, in order.
     async fn entries(&self, kind: Kind, query: Query) -> Result<Found<Entry>>;
 

@@ -19,8 +19,8 @@ use stead_kernel::Collection;
 use super::Opik;
 
 pub(crate) use self::{
-    items::{Items, Part},
-    shape::{Item, Version},
+    items::Part,
+    shape::Version,
     store::{Datasets, Named, merge},
     walk::View,
 };

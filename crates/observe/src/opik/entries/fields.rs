@@ -90,7 +90,7 @@ pub(super) const SORTABLE_SPANS: [&str; 20] = [
 
 /// Whether traces have such a field.
 fn of_traces(field: &str) -> bool {
-    common(field) || OF_TRACES.contains(&field)
+    common(field) || OF_TRACES.contains(&field) || field == crate::opik::annotation_queues::FIELD
 }
 
 /// Whether spans have such a field.

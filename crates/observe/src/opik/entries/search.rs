@@ -20,7 +20,7 @@ use super::{
     stats::of_sums,
 };
 use crate::opik::{
-    Caller, Opik,
+    Caller, Opik, annotation_queues,
     wire::{Json, OpikError, PageOf, Paging, Query, Written, filters, from_text, ndjson, order, typed},
 };
 
@@ -85,6 +85,7 @@ async fn search(
     let asked = asked.unwrap_or_default();
     let project = lookup(&opik, &caller, asked.project_name.as_deref(), asked.project_id).await?;
     let mut filters = typed(asked.filters.unwrap_or_default(), known(kind))?;
+    annotation_queues::resolve(&opik, &caller, &mut filters).await?;
     filters.extend(
         asked
             .r#type
@@ -132,6 +133,7 @@ async fn query_of(
 ) -> Result<traces::Query, OpikError> {
     let project = lookup(opik, caller, query.text("project_name"), query.id("project_id")?).await?;
     let mut filters = filters(query.text("filters"), known(kind))?;
+    annotation_queues::resolve(opik, caller, &mut filters).await?;
     if kind == Kind::Span {
         filters.extend(
             query

@@ -23,9 +23,9 @@ const TAG: usize = 100;
 /// What is told of one trace or span; what is absent or null is not told.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
-pub(super) struct Told {
+pub(in crate::opik) struct Told {
     pub(super) id: Option<Uuid>,
-    pub(super) project_name: Option<String>,
+    pub(in crate::opik) project_name: Option<String>,
     pub(super) project_id: Option<Uuid>,
     trace_id: Option<Uuid>,
     parent_span_id: Option<Uuid>,
@@ -88,8 +88,13 @@ pub(in crate::opik) fn checked_batch(count: usize, what: &str) -> Result<(), Opi
 }
 
 impl Told {
+    /// Says that a span is in this trace.
+    pub(in crate::opik) fn belongs_to(&mut self, trace: Uuid) {
+        self.trace_id = Some(trace);
+    }
+
     /// As a report of a beginning or an end. An id that was not chosen is made.
-    pub(super) fn report(
+    pub(in crate::opik) fn report(
         self,
         kind: Kind,
         project: Uuid,

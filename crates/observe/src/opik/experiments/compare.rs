@@ -5,15 +5,16 @@ use std::collections::BTreeMap;
 use serde_json::{Map, Value, json};
 use stead_kernel::{
     Error, Result,
-    ports::traces::{Entry, Filter, Score},
+    ports::traces::{Entry, Filter},
 };
 
-use super::{
-    shape::Item,
-    sums::{Runs, means},
-    tell::Found,
+use super::{shape::Item, sums::Runs, tell::Found};
+use crate::opik::{
+    assertions::Assertion,
+    datasets::merge,
+    entries::{comments_of, shown_scores},
+    shelf::listing::keeps,
 };
-use crate::opik::{assertions::Assertion, datasets::merge, shelf::listing::keeps};
 
 /// An item of an experiment as `ExperimentItem_Compare`, with what its trace says and how that was scored.
 pub(super) fn tell_item(item: &Item, found: &Found) -> Result<Value> {
@@ -60,18 +61,8 @@ fn tell_entry(entry: &Entry, more: &mut Map<String, Value>) -> Result<()> {
         }
     }
     tell("project_id", entry.project.to_string().into());
-    tell("feedback_scores", scores(&entry.scores));
-    let comments = entry.comments.iter().map(|comment| {
-        json!({
-            "id": comment.id,
-            "text": comment.text,
-            "created_at": format!("{:.6}", comment.created),
-            "last_updated_at": format!("{:.6}", comment.updated),
-            "created_by": comment.created_by,
-            "last_updated_by": comment.updated_by,
-        })
-    });
-    tell("comments", comments.collect());
+    tell("feedback_scores", shown_scores(&entry.scores).into());
+    tell("comments", comments_of(&entry.comments).into());
     if let Some(cost) = entry.cost {
         tell("total_estimated_cost", cost.into());
     }
@@ -82,32 +73,6 @@ fn tell_entry(entry: &Entry, more: &mut Map<String, Value>) -> Result<()> {
         tell("usage", json!(spans.usage));
     }
     Ok(())
-}
-
-/// Scores with one value for each name: the mean of all opinions, with the words of the newest.
-fn scores(all: &[Score]) -> Value {
-    let means = means(all);
-    let mut newest: BTreeMap<&str, &Score> = BTreeMap::new();
-    for score in all {
-        let last = newest.entry(&score.name).or_insert(score);
-        if score.updated > last.updated {
-            *last = score;
-        }
-    }
-    let told = newest.into_iter().map(|(name, score)| {
-        json!({
-            "name": name,
-            "value": means.get(name),
-            "source": score.source,
-            "category_name": score.category,
-            "reason": score.reason,
-            "created_at": format!("{:.6}", score.created),
-            "last_updated_at": format!("{:.6}", score.updated),
-            "created_by": score.author,
-            "last_updated_by": score.author,
-        })
-    });
-    told.collect()
 }
 
 /// An item of the dataset as `DatasetItem_Compare`: with the items of experiments on it.

@@ -3,6 +3,7 @@
 //! *Invariant:* an experiment holds references; what a trace says and how it was scored is read from the traces, and
 //! never copied.
 
+mod bulk;
 mod compare;
 mod compare_routes;
 mod item_routes;
@@ -38,6 +39,7 @@ pub(super) const COLLECTIONS: [Collection; 2] = [
 /// Their routes.
 pub(super) fn routes() -> Router<Opik> {
     routes::routes()
+        .merge(bulk::routes())
         .merge(item_routes::routes())
         .merge(compare_routes::routes())
 }

@@ -182,7 +182,7 @@ fn percentiles(sorted: &[f64]) -> Value {
 }
 
 /// The mean of several opinions on each score.
-pub(super) fn means(scores: &[Score]) -> BTreeMap<&str, f64> {
+fn means(scores: &[Score]) -> BTreeMap<&str, f64> {
     let mut sums: BTreeMap<&str, (f64, u64)> = BTreeMap::new();
     for score in scores {
         let (sum, count) = sums.entry(&score.name).or_default();

@@ -55,16 +55,20 @@ impl Found {
     /// Reads the traces of items, and what was asserted of them.
     pub(super) async fn of(opik: &Opik, workspace: &str, items: &[Item]) -> Result<Self> {
         let ids: BTreeSet<&str> = items.iter().map(|item| item.trace_id.as_str()).collect();
-        let assertions = Assertions::new(&opik.ports.records);
-        // Few workspaces have any, and then not for every trace.
-        let asserted = assertions.any(workspace).await?;
+        let uuids: Vec<Uuid> = ids.iter().filter_map(|id| id.parse().ok()).collect();
         let mut found = Self::default();
-        for id in ids {
-            let Ok(uuid) = id.parse::<Uuid>() else { continue };
-            if let Some(entry) = opik.ports.traces.entry(Kind::Trace, workspace, uuid).await? {
-                found.entries.insert(id.to_owned(), entry);
-            }
-            if asserted {
+        for entry in opik
+            .ports
+            .traces
+            .entries_of(Kind::Trace, workspace, uuids)
+            .await?
+        {
+            found.entries.insert(entry.id.to_string(), entry);
+        }
+        let assertions = Assertions::new(&opik.ports.records);
+        // Few workspaces have any.
+        if assertions.any(workspace).await? {
+            for id in ids {
                 let all = assertions.of_trace(workspace, id).await?;
                 found.assertions.insert(id.to_owned(), all);
             }

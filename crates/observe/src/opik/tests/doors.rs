@@ -152,7 +152,7 @@ async fn what_breaks_a_rule_is_refused_in_the_forms_of_opik() {
             answered.text()
         );
         let body = answered.json();
-        assert!(body["errors"].is_array() != body["message"].is_string(), "{body}");
+        assert!(body["errors"].is_array() || body["message"].is_string(), "{body}");
     }
     let gone = stand
         .ask(Method::GET, &format!("{BASE}/traces/{SPAN}"), None)

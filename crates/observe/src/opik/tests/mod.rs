@@ -1,6 +1,8 @@
 //! The routes over a real store.
 
 mod doors;
+mod kept;
+mod records;
 mod replay;
 
 use std::{io::Write as _, sync::Arc};

@@ -1,5 +1,5 @@
 //! How Opik answers errors: `{"errors": [...]}` where a request or an entity is at fault, `{"code", "message"}` for all
-//! else, as its services do.
+//! else. Its services answer such a fault with either, so that both stand where a client may look for either.
 
 use axum::{
     Json,
@@ -41,7 +41,9 @@ impl OpikError {
             None => self.error.full_message(),
         };
         match self.error.reason() {
-            Reason::Invalid | Reason::NotFound | Reason::Conflict => json!({"errors": [message]}),
+            Reason::Invalid | Reason::NotFound | Reason::Conflict => json!({
+                "code": self.status.as_u16(), "message": message, "errors": [message],
+            }),
             Reason::TooLarge
             | Reason::Unauthenticated
             | Reason::Forbidden
