@@ -132,7 +132,13 @@ fn compare(recorded: &Value, own: &Value, at: &str) {
         }
         (Value::Array(recorded), Value::Array(own)) => {
             assert_eq!(recorded.len(), own.len(), "{at}");
-            for (place, (recorded, own)) in recorded.iter().zip(own).enumerate() {
+            // Scores come in any order.
+            let by_name = |all: &[Value]| {
+                let mut all = all.to_vec();
+                all.sort_by_key(|one| one["name"].as_str().map(str::to_owned));
+                all
+            };
+            for (place, (recorded, own)) in by_name(recorded).iter().zip(&by_name(own)).enumerate() {
                 compare(recorded, own, &format!("{at}[{place}]"));
             }
         }
@@ -147,9 +153,12 @@ fn compare(recorded: &Value, own: &Value, at: &str) {
 /// Compares the lines of a stream by their ids: other scenarios' requests put more into it.
 fn compare_lines(recorded: &str, answered: &Answered, at: &str) {
     let own = answered.lines();
+    // A long recorded answer was cut, and so was its last line.
     let known = recorded
         .lines()
-        .map(|line| serde_json::from_str::<Value>(line).unwrap());
+        .map_while(|line| serde_json::from_str::<Value>(line).ok());
+    let known: Vec<Value> = known.collect();
+    assert!(known.len() + 1 >= recorded.lines().count(), "{at}");
     for line in known {
         let of_datasets = line["name"]
             .as_str()
