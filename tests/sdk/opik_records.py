@@ -83,5 +83,7 @@ found["prompts"] = [
 ]
 
 client.delete_dataset("questions", project_name=PROJECT)
-found["deleted"] = refused(lambda: client.get_dataset("questions", project_name=PROJECT))
+found["deleted"] = refused(
+    lambda: client.rest_client.datasets.get_dataset_by_identifier(dataset_name="questions", project_name=PROJECT)
+)
 print(json.dumps(found))

@@ -138,7 +138,7 @@ impl Records for RecordStore {
     }
 
     async fn list(&self, query: RecordQuery) -> Result<Page<Record>> {
-        let list = query::List::plan(self.table(&query.collection)?, query)?;
+        let list = query::List::plan(self.table(&query.collection)?, &query)?;
         self.read(move |connection, path| list.run(connection, path))
             .await
     }

@@ -155,11 +155,11 @@ impl List {
     /// # Errors
     /// `Invalid` when the query names a field that is not indexed, a value that is no scalar, or a page of another
     /// list.
-    pub(super) fn plan(table: Table, query: RecordQuery) -> KernelResult<Self> {
+    pub(super) fn plan(table: Table, query: &RecordQuery) -> KernelResult<Self> {
         let field = query.order_by.as_deref().unwrap_or("created");
         let order = expression(table, field)?;
         let list = format!("{}{field}", if query.descending { "-" } else { "" });
-        let (mut conditions, mut values) = conditions(table, &query)?;
+        let (mut conditions, mut values) = conditions(table, query)?;
         if let Some(after) = &query.after {
             let cursor = Cursor::parse(after, &list)?;
             conditions.push(beyond(&order, query.descending, &cursor, &mut values));

@@ -11,7 +11,8 @@ pub(super) struct Item {
     /// The queue and the item, by which lists are made.
     pub(super) place: String,
     /// The trace or the thread.
-    pub(super) item: String,
+    #[serde(rename = "item")]
+    pub(super) entity: String,
     /// Who holds it, until when.
     #[serde(default)]
     pub(super) locks: BTreeMap<String, Timestamp>,
@@ -56,7 +57,7 @@ mod tests {
         let at = |second: i64| Timestamp::from_second(second).unwrap();
         let mut item = Item {
             place: "q/i".into(),
-            item: "i".into(),
+            entity: "i".into(),
             locks: BTreeMap::new(),
         };
         assert_eq!(item.claim("ada", at(0), at(10), 2), Claimed::Held(at(10)));

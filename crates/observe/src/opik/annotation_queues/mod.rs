@@ -58,7 +58,7 @@ pub(super) async fn resolve(opik: &Opik, caller: &Caller, filters: &mut [Filter]
         let items = Queues::new(&opik.ports.records)
             .items(&caller.workspace, &queue)
             .await?;
-        let items: Vec<String> = items.into_iter().map(|item| item.item).collect();
+        let items: Vec<String> = items.into_iter().map(|item| item.entity).collect();
         *filter = Filter::new("id", "", operator, items.join(","));
     }
     Ok(())

@@ -256,7 +256,7 @@ async fn locks(
         let holders: Vec<&String> = item.holders(now).map(|(holder, _)| holder).collect();
         if !holders.is_empty() {
             let told = json!({"active_locks": holders.len(), "locked_by": holders});
-            locks.insert(item.item.clone(), told);
+            locks.insert(item.entity.clone(), told);
         }
     }
     Ok(Reply(json!({"locks": locks})))

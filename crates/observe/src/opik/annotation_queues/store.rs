@@ -95,11 +95,11 @@ impl Queues {
             let there = self.items.get_many(workspace, &places).await?;
             let new = items
                 .iter()
-                .filter(|item| there.iter().all(|kept| kept.body.item != **item));
+                .filter(|item| there.iter().all(|kept| kept.body.entity != **item));
             let writes = new.map(|item| {
                 let body = Item {
                     place: place(queue, item),
-                    item: item.clone(),
+                    entity: item.clone(),
                     locks: BTreeMap::new(),
                 };
                 self.items.create(workspace, &body.place.clone(), &body)

@@ -5,13 +5,12 @@ mod routes;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
-use sha2::{Digest, Sha256};
 use stead_kernel::{
     Collection, Result,
     ports::{RecordQuery, Records, Within},
 };
 
-use super::shelf::{Shelf, Stamps, Who};
+use super::shelf::{Shelf, Stamps, Who, digest};
 
 pub(super) use routes::routes;
 
@@ -102,7 +101,6 @@ impl Assertions {
 
 /// What an assertion is about and itself, as a key: its name can be longer than a key may be.
 fn place(sort: &str, entity: &str, name: &str) -> String {
-    let digest = Sha256::digest(name.as_bytes());
-    let digest: String = digest.iter().take(16).map(|byte| format!("{byte:02x}")).collect();
+    let digest = digest(name.as_bytes(), 16);
     format!("{sort}/{entity}/{digest}")
 }

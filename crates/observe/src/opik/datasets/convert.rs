@@ -29,12 +29,11 @@ pub(super) fn batch(who: &Who, dataset: &str, writes: Vec<ItemWrite>) -> Result<
     let mut places = std::collections::HashMap::new();
     for write in writes {
         let item = item(who, dataset, write)?;
-        match places.get(&item.id).and_then(|place| items.get_mut(*place)) {
-            Some(earlier) => *earlier = item,
-            None => {
-                places.insert(item.id.clone(), items.len());
-                items.push(item);
-            }
+        if let Some(earlier) = places.get(&item.id).and_then(|place| items.get_mut(*place)) {
+            *earlier = item;
+        } else {
+            places.insert(item.id.clone(), items.len());
+            items.push(item);
         }
     }
     Ok(items)
@@ -67,11 +66,11 @@ fn item(who: &Who, dataset: &str, write: ItemWrite) -> Result<Item, OpikError> {
 pub(super) fn changed(who: &Who, item: &Item, write: &ItemWrite, tags: Tags) -> Result<Item, OpikError> {
     let mut item = item.clone();
     item.data = data(write, Some(item.data));
-    replace(&mut item.description, &write.description);
-    replace(&mut item.trace_id, &write.trace_id);
-    replace(&mut item.span_id, &write.span_id);
-    replace(&mut item.evaluators, &write.evaluators);
-    replace(&mut item.execution_policy, &write.execution_policy);
+    replace(&mut item.description, write.description.as_ref());
+    replace(&mut item.trace_id, write.trace_id.as_ref());
+    replace(&mut item.span_id, write.span_id.as_ref());
+    replace(&mut item.evaluators, write.evaluators.as_ref());
+    replace(&mut item.execution_policy, write.execution_policy.as_ref());
     if write.clear_execution_policy == Some(true) {
         item.execution_policy = None;
     }
@@ -84,9 +83,9 @@ pub(super) fn changed(who: &Who, item: &Item, write: &ItemWrite, tags: Tags) -> 
     Ok(item)
 }
 
-fn replace<T: Clone>(old: &mut Option<T>, new: &Option<T>) {
-    if new.is_some() {
-        old.clone_from(new);
+fn replace<T: Clone>(old: &mut Option<T>, new: Option<&T>) {
+    if let Some(new) = new {
+        *old = Some(new.clone());
     }
 }
 

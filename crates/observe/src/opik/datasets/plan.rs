@@ -10,10 +10,9 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use sha2::{Digest, Sha256};
 
 use super::shape::{Item, Version};
-use crate::opik::shelf::{Stamps, Who, new_id};
+use crate::opik::shelf::{Stamps, Who, digest, new_id};
 
 /// A state of an item.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -205,7 +204,7 @@ fn version(who: &Who, dataset: &str, latest: Option<&Version>, seed: &Seed) -> V
     Version {
         place: format!("{dataset}/{number:010}"),
         hashed: format!("{dataset}/{hash}"),
-        version_hash: hash,
+        hash,
         dataset_id: dataset.to_owned(),
         tags: seed.tags.clone(),
         number,
@@ -228,8 +227,7 @@ fn version(who: &Who, dataset: &str, latest: Option<&Version>, seed: &Seed) -> V
 
 /// A short name of a version that no other version of the dataset has.
 fn hash(dataset: &str, number: u64, id: &str) -> String {
-    let digest = Sha256::digest(format!("{dataset}/{number}/{id}"));
-    digest.iter().take(6).map(|byte| format!("{byte:02x}")).collect()
+    digest(format!("{dataset}/{number}/{id}").as_bytes(), 6)
 }
 
 #[cfg(test)]
@@ -393,10 +391,13 @@ mod tests {
             (third.evaluators, third.execution_policy),
             (Some(json!([])), None)
         );
-        assert_ne!(first.version_hash, second.version_hash);
+        assert_ne!(first.hash, second.hash);
     }
 
-    fn steps() -> impl Strategy<Value = Vec<(Option<u8>, Vec<(u8, u8)>, Vec<u8>)>> {
+    /// The group of a batch, the items that it stores with their values, and those that it removes.
+    type Step = (Option<u8>, Vec<(u8, u8)>, Vec<u8>);
+
+    fn steps() -> impl Strategy<Value = Vec<Step>> {
         let upserts = prop::collection::btree_map(0..6_u8, 0..3_u8, 0..5);
         let upserts = upserts.prop_map(|items| items.into_iter().collect());
         let step = (

@@ -79,9 +79,10 @@ async fn listed(
     let counted = counted(query);
     let mut told = Vec::with_capacity(all.len());
     for dataset in &all {
-        told.push(match counted {
-            true => datasets.tell(&caller.workspace, dataset).await?,
-            false => serde_json::to_value(dataset).unwrap_or_default(),
+        told.push(if counted {
+            datasets.tell(&caller.workspace, dataset).await?
+        } else {
+            serde_json::to_value(dataset).unwrap_or_default()
         });
     }
     for (only, count) in [

@@ -184,7 +184,8 @@ pub(super) struct ItemStream {
 pub(crate) struct Version {
     pub(crate) id: String,
     pub(crate) dataset_id: String,
-    pub(crate) version_hash: String,
+    #[serde(rename = "version_hash")]
+    pub(crate) hash: String,
     pub(crate) tags: Vec<String>,
     /// Counts from 1; told as `v1`.
     pub(crate) number: u64,
@@ -231,7 +232,7 @@ impl Version {
         let mut told = serde_json::json!({
             "id": self.id,
             "dataset_id": self.dataset_id,
-            "version_hash": self.version_hash,
+            "version_hash": self.hash,
             "tags": self.all_tags(latest),
             "is_latest": self.number == latest,
             "version_name": self.name(),
@@ -265,7 +266,7 @@ impl Version {
     pub(crate) fn summary(&self, latest: u64) -> Value {
         serde_json::json!({
             "id": self.id,
-            "version_hash": self.version_hash,
+            "version_hash": self.hash,
             "version_name": self.name(),
             "change_description": self.change_description,
             "tags": self.all_tags(latest),
@@ -286,8 +287,10 @@ pub(super) struct VersionUpdate {
 #[serde(default)]
 pub(super) struct VersionRef {
     pub(super) tag: String,
-    pub(super) version_ref: String,
-    pub(super) version_name: String,
+    #[serde(rename = "version_ref")]
+    pub(super) reference: String,
+    #[serde(rename = "version_name")]
+    pub(super) name: String,
 }
 
 impl Dataset {

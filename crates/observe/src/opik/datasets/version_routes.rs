@@ -86,7 +86,7 @@ async fn retrieve(
     Path(id): Path<Uuid>,
     Json(asked): Json<VersionRef>,
 ) -> Result<Reply<Value>, OpikError> {
-    let digits = asked.version_name.strip_prefix('v').unwrap_or_default();
+    let digits = asked.name.strip_prefix('v').unwrap_or_default();
     if digits.is_empty() || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
         return Err(OpikError::unprocessable(
             "version_name must have the form v<number>",
@@ -95,7 +95,7 @@ async fn retrieve(
     let (datasets, dataset) = dataset(&opik, &caller, id).await?;
     let version = datasets
         .items
-        .version_by(&caller.workspace, &dataset, &asked.version_name)
+        .version_by(&caller.workspace, &dataset, &asked.name)
         .await?;
     Ok(Reply(version.tell(dataset.latest)))
 }
@@ -222,7 +222,7 @@ async fn restore(
     Path(id): Path<Uuid>,
     Json(asked): Json<VersionRef>,
 ) -> Result<Reply<Value>, OpikError> {
-    let name = filled(&asked.version_ref, "version_ref")?;
+    let name = filled(&asked.reference, "version_ref")?;
     let (datasets, dataset) = dataset(&opik, &caller, id).await?;
     let version = datasets
         .items
@@ -276,8 +276,8 @@ async fn difference(
         .await?;
     let [added, modified, deleted, unchanged] = counts;
     Ok(Reply(json!({
-        "from_version": from.version_hash,
-        "to_version": query.text("to").map_or("draft", |_| to.version_hash.as_str()),
+        "from_version": from.hash,
+        "to_version": query.text("to").map_or("draft", |_| to.hash.as_str()),
         "statistics": {
             "itemsAdded": added, "itemsModified": modified, "itemsDeleted": deleted, "itemsUnchanged": unchanged,
         },

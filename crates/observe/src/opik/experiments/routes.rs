@@ -129,7 +129,7 @@ pub(super) async fn made(
         evaluation_method: write.evaluation_method.unwrap_or_else(|| "dataset".to_owned()),
         optimization_id: write.optimization_id,
         status: write.status.unwrap_or_else(|| "running".to_owned()),
-        experiment_scores: write.experiment_scores,
+        own_scores: write.experiment_scores,
         prompt_versions: links.into_iter().collect(),
         dataset_version_id: write
             .dataset_version_id
@@ -178,7 +178,7 @@ async fn listed(
     let all = matching(opik, caller, query, project).await?;
     let named = |name: &str| query.text(name).unwrap_or_default();
     let counted = |field: &&str| named("sorting").contains(field) || named("filters").contains(field);
-    if COUNTED.iter().any(|field| counted(field)) {
+    if COUNTED.iter().any(counted) {
         let told = tell(opik, caller, &all, Detail::Counted).await?;
         return Ok(Reply(listing::page(told, query, &FIELDS)?));
     }

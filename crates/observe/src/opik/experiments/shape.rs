@@ -29,8 +29,8 @@ pub(crate) struct Experiment {
     /// `running`, `completed` or `cancelled`.
     pub(crate) status: String,
     /// Scores of the experiment as a whole.
-    #[serde(default)]
-    pub(crate) experiment_scores: Option<Value>,
+    #[serde(default, rename = "experiment_scores")]
+    pub(crate) own_scores: Option<Value>,
     /// Ids of the versions of prompts that it tries.
     #[serde(default)]
     pub(crate) prompt_versions: Vec<String>,

@@ -59,15 +59,14 @@ impl Experiments {
         workspace: &str,
         field: Option<(&str, &str)>,
     ) -> Result<Vec<Experiment>> {
-        let found = match field {
-            Some((field, value)) => self.shelf.having(workspace, field, value).await?,
-            None => {
-                let query = RecordQuery {
-                    descending: true,
-                    ..self.shelf.query(workspace)
-                };
-                self.shelf.all(query).await?
-            }
+        let found = if let Some((field, value)) = field {
+            self.shelf.having(workspace, field, value).await?
+        } else {
+            let query = RecordQuery {
+                descending: true,
+                ..self.shelf.query(workspace)
+            };
+            self.shelf.all(query).await?
         };
         let mut all: Vec<Experiment> = found.into_iter().map(|kept| kept.body).collect();
         all.sort_by(|a, b| b.id.cmp(&a.id));
@@ -172,7 +171,7 @@ fn apply(experiment: &mut Experiment, update: &ExperimentUpdate, merge_tags: Opt
     }
     for (new, old) in [
         (&update.metadata, &mut experiment.metadata),
-        (&update.experiment_scores, &mut experiment.experiment_scores),
+        (&update.experiment_scores, &mut experiment.own_scores),
     ] {
         if new.is_some() {
             old.clone_from(new);
@@ -229,6 +228,8 @@ pub(super) fn check(experiment: &Experiment) -> Result<()> {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
     use crate::opik::shelf::Stamps;
 
@@ -252,7 +253,7 @@ mod tests {
                 evaluation_method: "dataset".into(),
                 optimization_id: None,
                 status: "running".into(),
-                experiment_scores: None,
+                own_scores: None,
                 prompt_versions: Vec::new(),
                 dataset_version_id: None,
                 stamps: Stamps::new(&who),
@@ -260,7 +261,6 @@ mod tests {
             apply(&mut experiment, &serde_json::from_value(update).unwrap(), merge);
             experiment.tags.unwrap().join(" ")
         };
-        use serde_json::json;
         for (update, merge, expected) in [
             (json!({}), None, "a b"),
             (json!({"tags": ["c"]}), None, "c"),

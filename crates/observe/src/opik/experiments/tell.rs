@@ -219,7 +219,7 @@ impl Names {
             "evaluation_method": experiment.evaluation_method,
             "optimization_id": experiment.optimization_id,
             "status": experiment.status,
-            "experiment_scores": experiment.experiment_scores,
+            "experiment_scores": experiment.own_scores,
             "dataset_version_id": experiment.dataset_version_id,
             "dataset_version_summary": version,
             "prompt_version": prompts.first(),

@@ -49,7 +49,7 @@ pub(super) async fn tell(opik: &Opik, workspace: &str, optimization: &Optimizati
 /// The scores, durations and costs of the first and the best trial, and what all of them cost. Pure.
 fn summary(objective: &str, trials: &[Experiment], sums: &[Sums]) -> Value {
     let objective = |(trial, sums): &(&Experiment, &Sums)| {
-        let own = trial.experiment_scores.as_ref().and_then(|scores| {
+        let own = trial.own_scores.as_ref().and_then(|scores| {
             let scores = scores.as_array()?;
             let score = scores
                 .iter()
@@ -72,7 +72,7 @@ fn summary(objective: &str, trials: &[Experiment], sums: &[Sums]) -> Value {
     let costs: Vec<f64> = sums.iter().filter_map(Sums::cost).collect();
     json!({
         "feedback_scores": scores.collect::<Vec<_>>(),
-        "experiment_scores": best.and_then(|(_, (trial, _))| trial.experiment_scores.clone()).unwrap_or(json!([])),
+        "experiment_scores": best.and_then(|(_, (trial, _))| trial.own_scores.clone()).unwrap_or(json!([])),
         "baseline_objective_score": first.and_then(objective),
         "best_objective_score": best.map(|(score, _)| score),
         "baseline_duration": first.and_then(|(_, sums)| sums.median()),

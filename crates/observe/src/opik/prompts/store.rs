@@ -478,7 +478,7 @@ fn check_version(version: &Version) -> Result<()> {
         (!named, "commit must have 8 letters or digits"),
         (!known, "type must be `mustache`, `jinja2` or `python`"),
         (
-            environments.clone().any(|name| name.is_empty()),
+            environments.clone().any(String::is_empty),
             "an environment must have a name",
         ),
     ];

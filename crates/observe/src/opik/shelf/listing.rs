@@ -184,7 +184,7 @@ mod tests {
         Ok((ids.collect(), page.total))
     }
 
-    fn encoded(name: &str, json: Value) -> String {
+    fn encoded(name: &str, json: &Value) -> String {
         let mut query = url::form_urlencoded::Serializer::new(String::new());
         query.append_pair(name, &json.to_string()).finish()
     }
@@ -194,11 +194,11 @@ mod tests {
         let filter = |field: &str, operator: &str, key: &str, value: &str| {
             encoded(
                 "filters",
-                json!([{"field": field, "operator": operator, "key": key, "value": value}]),
+                &json!([{"field": field, "operator": operator, "key": key, "value": value}]),
             )
         };
         let sorting = |field: &str, direction: &str| {
-            encoded("sorting", json!([{"field": field, "direction": direction}]))
+            encoded("sorting", &json!([{"field": field, "direction": direction}]))
         };
         for (query, expected) in [
             (String::new(), vec!["1", "2", "3"]),

@@ -21,7 +21,7 @@ use stead_kernel::{
 };
 
 pub(crate) use self::{
-    names::{Claim, NAMES},
+    names::{Claim, NAMES, digest},
     stamps::{Stamps, Who, micros, new_id},
     sweep::{SWEEPS, Sweep, Sweeps},
     titles::{Titled, Titles},

@@ -23,11 +23,11 @@ impl Claim {
     /// workspace itself.
     pub(crate) fn new(workspace: &str, sort: &str, project: Option<&str>, name: &str) -> Self {
         // A name can be longer than an id may be.
-        let mut id = format!("{sort}/{}/", project.unwrap_or_default());
-        for byte in Sha256::digest(name.as_bytes()) {
-            // Writing to a text cannot fail.
-            let _ = write!(id, "{byte:02x}");
-        }
+        let id = format!(
+            "{sort}/{}/{}",
+            project.unwrap_or_default(),
+            digest(name.as_bytes(), 32)
+        );
         Self {
             key: RecordKey {
                 collection: NAMES.to_owned(),
@@ -62,4 +62,14 @@ impl Claim {
             expected: None,
         }
     }
+}
+
+/// The first bytes of a text's SHA-256, in hexadecimal.
+pub(crate) fn digest(text: &[u8], bytes: usize) -> String {
+    let mut hex = String::with_capacity(2 * bytes);
+    for byte in Sha256::digest(text).iter().take(bytes) {
+        // Writing to a text cannot fail.
+        let _ = write!(hex, "{byte:02x}");
+    }
+    hex
 }

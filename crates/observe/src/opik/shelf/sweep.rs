@@ -58,7 +58,7 @@ impl Sweeps {
         for kept in self.0.all(query).await? {
             self.one(&kept.key.project, &kept.body).await?;
             self.0
-                .delete_many(&kept.key.project, &[kept.key.id.clone()])
+                .delete_many(&kept.key.project, std::slice::from_ref(&kept.key.id))
                 .await?;
         }
         Ok(())

@@ -321,22 +321,24 @@ async fn writers_at_once_lose_nothing() {
     stand.store.close().await;
 }
 
+/// What one item of a bulk upload says, whose span costs so many US dollars.
+fn record(number: usize, score: f64, cost: f64) -> Value {
+    json!({
+        "dataset_item_id": item_id(number),
+        "trace": {"id": format!("01a1fce2-ee34-7e45-9bb4-{number:012x}"), "project_name": "p", "name": "t",
+            "start_time": "2026-11-21T06:54:00Z", "end_time": "2026-11-21T06:54:02Z", "output": {"answer": number}},
+        "spans": [{"id": format!("01a1fce2-ee35-7e45-9bb4-{number:012x}"), "name": "s", "type": "llm",
+            "start_time": "2026-11-21T06:54:00Z", "usage": {"total_tokens": 10}, "total_estimated_cost": cost}],
+        "feedback_scores": [{"name": "good", "value": score, "source": "sdk"}],
+    })
+}
+
 #[tokio::test]
 async fn a_bulk_upload_makes_an_experiment_whose_sums_come_from_its_traces() {
     let stand = stand(OpikLocal::On);
     let dataset = stand.dataset("d").await;
     stand.put(&dataset, None, json!([item(1, 1), item(2, 2)])).await;
     let id = "01a1fce2-eceb-7782-9612-6330898fb510";
-    let record = |number: usize, score: f64, cost: f64| {
-        json!({
-            "dataset_item_id": item_id(number),
-            "trace": {"id": format!("01a1fce2-ee34-7e45-9bb4-{number:012x}"), "project_name": "p", "name": "t",
-                "start_time": "2026-11-21T06:54:00Z", "end_time": "2026-11-21T06:54:02Z", "output": {"answer": number}},
-            "spans": [{"id": format!("01a1fce2-ee35-7e45-9bb4-{number:012x}"), "name": "s", "type": "llm",
-                "start_time": "2026-11-21T06:54:00Z", "usage": {"total_tokens": 10}, "total_estimated_cost": cost}],
-            "feedback_scores": [{"name": "good", "value": score, "source": "sdk"}],
-        })
-    };
     let body = json!({"experiment_name": "e", "dataset_name": "d", "experiment_id": id, "project_name": "p",
         "items": [record(1, 1.0, 0.25), record(2, 0.0, 0.5)]});
     // A request that is sent again makes nothing twice.
