@@ -198,8 +198,8 @@ impl Items {
         let at = self.place(project, dataset);
         // The store passes over what is not wanted faster than we can.
         let (mut walk, mut skip) = match (part.view, part.filtered) {
-            (View::Latest, false) => (Walk::current(at, part.before, part.skip), 0),
-            (View::Latest, true) => (Walk::current(at, part.before, 0), part.skip),
+            (View::Latest, false) => (Walk::current(at, part.before, part.skip, part.limit), 0),
+            (View::Latest, true) => (Walk::current(at, part.before, 0, usize::MAX), part.skip),
             (View::At(_), _) => (Walk::all(at, part.before), part.skip),
         };
         let mut items = Vec::new();

@@ -32,6 +32,8 @@ struct Source<'a> {
     project: &'a str,
     within: Within,
     skip: usize,
+    /// How many are read at once.
+    size: usize,
     read: VecDeque<Row>,
     done: bool,
 }
@@ -46,10 +48,13 @@ pub(super) struct Place<'a> {
 }
 
 impl<'a> Walk<'a> {
-    /// All current rows below an item, or all.
-    pub(super) fn current(at: Place<'a>, before: Option<&str>, skip: usize) -> Self {
+    /// All current rows below an item, or all, without the first `skip`; so many are read at once.
+    pub(super) fn current(at: Place<'a>, before: Option<&str>, skip: usize, size: usize) -> Self {
+        let mut current = Source::new(at, at.current, before);
+        current.skip = skip;
+        current.size = size.clamp(1, PART);
         Self {
-            current: Source::new(at, at.current, before, skip),
+            current,
             history: None,
         }
     }
@@ -57,8 +62,8 @@ impl<'a> Walk<'a> {
     /// All rows below an item, or all.
     pub(super) fn all(at: Place<'a>, before: Option<&str>) -> Self {
         Self {
-            current: Source::new(at, at.current, before, 0),
-            history: Some(Source::new(at, at.history, before, 0)),
+            current: Source::new(at, at.current, before),
+            history: Some(Source::new(at, at.history, before)),
         }
     }
 
@@ -102,7 +107,7 @@ impl<'a> Walk<'a> {
 }
 
 impl<'a> Source<'a> {
-    fn new(at: Place<'a>, shelf: &'a Shelf<Row>, before: Option<&str>, skip: usize) -> Self {
+    fn new(at: Place<'a>, shelf: &'a Shelf<Row>, before: Option<&str>) -> Self {
         let mut within = Within::prefix("place", &place(at.dataset, ""));
         if let Some(before) = before {
             // An item's history lies behind the item itself, and ends below it too.
@@ -112,7 +117,8 @@ impl<'a> Source<'a> {
             shelf,
             project: at.project,
             within,
-            skip,
+            skip: 0,
+            size: PART,
             read: VecDeque::new(),
             done: false,
         }
@@ -131,12 +137,12 @@ impl<'a> Source<'a> {
             within: vec![self.within.clone()],
             order_by: Some("place".into()),
             descending: true,
-            limit: PART,
+            limit: self.size,
             skip: std::mem::take(&mut self.skip),
             ..self.shelf.query(self.project)
         };
         let rows = self.shelf.all(query).await?;
-        self.done = rows.len() < PART;
+        self.done = rows.len() < self.size;
         self.read.extend(rows.into_iter().map(|kept| kept.body));
         if let Some(last) = self.read.back() {
             self.within.below.clone_from(&last.place);
