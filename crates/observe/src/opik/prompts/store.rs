@@ -293,8 +293,10 @@ impl Prompts {
         let prompts = self.shelf.get_many(workspace, &prompts).await?;
         let links = versions.into_iter().map(|version| {
             let prompt = prompts.iter().find(|prompt| prompt.id() == version.prompt_id);
+            // Two sorts of links have one name in the document, and this id is called so in one and so in the other.
             let link = json!({
                 "id": version.id,
+                "prompt_version_id": version.id,
                 "commit": version.commit,
                 "version_number": version.number.map(|number| format!("v{number}")),
                 "prompt_id": version.prompt_id,
