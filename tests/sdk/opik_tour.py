@@ -5,6 +5,7 @@ import json
 import os
 import pathlib
 import tempfile
+import urllib.request
 
 import opik
 from opik import opik_context
@@ -96,6 +97,7 @@ found["span"] = client.get_span_content(span.id).output
 threads = client.get_threads_client()
 found["threads"] = [[one.id, one.number_of_messages] for one in threads.search_threads(project_name=PROJECT)]
 threads.log_threads_feedback_scores([{"id": "thread-1", "name": "kind", "value": 1.0}], project_name=PROJECT)
+client.flush()
 scored = threads.search_threads(project_name=PROJECT, filter_string='feedback_scores.kind = 1')
 found["kind"] = [[one.id, one.feedback_scores[0].value] for one in scored]
 if hasattr(threads, "close_thread"):
@@ -129,5 +131,8 @@ copied = client.search_traces(project_name="copy", max_results=100)
 found["copied"] = sorted(one.name for one in copied)
 client.rest_client.traces.delete_traces(ids=[trace.id])
 found["left"] = sorted(one.name for one in client.search_traces(project_name=PROJECT, max_results=100))
+link = f"{client.config.url_override.rstrip('/')}/v1/session/redirect/projects/?trace_id={with_file.id}&path=eA=="
+request = urllib.request.Request(link, headers={"Authorization": os.environ["OPIK_API_KEY"]} if "OPIK_API_KEY" in os.environ else {})
+found["link"] = json.load(urllib.request.urlopen(request))["name"]
 found["project"] = client.get_project(client.rest_client.projects.retrieve_project(name=PROJECT).id).name
 print(json.dumps(found))

@@ -12,7 +12,7 @@ use crate::gateway::Gateways;
 /// | --- | --- |
 /// | admins | everything |
 /// | a user | everything but Secrets in their own projects, where statuses are the server's and quotas the admins' to write; read their own projects' Namespace objects, their own User and the definitions of kinds; ask what they may do |
-/// | an API key | nothing: it is good for model APIs, which ask nobody here |
+/// | an API key | nothing: it is good for model APIs and for Opik's, in its own project, which ask nobody here |
 /// | a gateway, while its token is good | read the gateway's kinds and the Secrets that they name, add to journals, take and renew leases of quotas |
 #[derive(Clone, Default)]
 pub struct TableAuthorizer {

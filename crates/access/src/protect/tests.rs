@@ -97,6 +97,10 @@ async fn each_api_tells_a_wrong_host_in_its_own_way() {
         ),
         ("/ollama/api/tags", json!({"error": message})),
         (
+            "/opik/api/v1/private/traces",
+            json!({"code": 403, "message": message}),
+        ),
+        (
             "/k8s/api",
             json!({"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Failure",
                 "message": message, "reason": "Forbidden", "code": 403}),
@@ -361,4 +365,15 @@ async fn answers_are_not_for_frames_and_are_what_they_say() {
     }
     let (_, headers, _) = send(Method::GET, "/v1/models", &[]).await;
     assert_eq!(headers["x-content-type-options"], "nosniff");
+}
+
+#[tokio::test]
+async fn a_key_without_a_scheme_is_one_in_opiks_api_and_nowhere_else() {
+    let key = [("authorization", "stead-admin-wrong")];
+    let (_, _, known) = send(Method::GET, "/opik/api/v1/private/projects", &key).await;
+    assert_eq!(known, "rejected: the key is none of this server's");
+    let (_, _, unknown) = send(Method::GET, "/v1/models", &key).await;
+    assert_eq!(unknown, "nobody");
+    let (_, _, none) = send(Method::GET, "/opik/api/is-alive/ping", &[]).await;
+    assert_eq!(none, "nobody");
 }

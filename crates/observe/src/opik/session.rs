@@ -15,13 +15,16 @@ use super::{
     wire::{OpikError, PREFIX, Query},
 };
 
-/// The routes.
+/// The routes; the SDKs end an address with a slash.
 pub(super) fn routes() -> Router<Opik> {
-    Router::new()
-        .route("/v1/session/redirect/projects", get(trace))
-        .route("/v1/session/redirect/datasets", get(dataset))
-        .route("/v1/session/redirect/experiments", get(experiment))
-        .route("/v1/session/redirect/optimizations", get(optimization))
+    const BASE: &str = "/v1/session/redirect";
+    ["", "/"].into_iter().fold(Router::new(), |router, end| {
+        router
+            .route(&format!("{BASE}/projects{end}"), get(trace))
+            .route(&format!("{BASE}/datasets{end}"), get(dataset))
+            .route(&format!("{BASE}/experiments{end}"), get(experiment))
+            .route(&format!("{BASE}/optimizations{end}"), get(optimization))
+    })
 }
 
 async fn trace(caller: Caller, State(opik): State<Opik>, query: Query) -> Result<Response, OpikError> {

@@ -302,3 +302,21 @@ async fn a_search_goes_on_where_it_stopped_and_leaves_out_what_is_not_wanted() {
     assert_eq!(line["input"].as_str().unwrap().len(), 20_000);
     stand.store.close().await;
 }
+
+#[tokio::test]
+async fn links_that_the_sdks_print_lead_to_the_trace() {
+    let stand = stand(OpikLocal::On);
+    tell(&stand).await;
+    for end in ["", "/"] {
+        let link = format!("/opik/api/v1/session/redirect/projects{end}?trace_id={TRACE}&path=eA==");
+        let answered = stand.ask(Method::GET, &link, None).await;
+        assert_eq!(answered.status, StatusCode::SEE_OTHER, "{}", answered.text());
+        let address = answered.headers["location"].to_str().unwrap();
+        let trace = stand.ask(Method::GET, address, None).await.json();
+        assert_eq!(trace["name"], "t");
+    }
+    let unknown = format!("/opik/api/v1/session/redirect/projects/?trace_id={SPAN}&path=eA==");
+    let answered = stand.ask(Method::GET, &unknown, None).await;
+    assert_eq!(answered.status, StatusCode::NOT_FOUND);
+    stand.store.close().await;
+}
