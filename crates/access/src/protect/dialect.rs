@@ -21,6 +21,8 @@ pub(super) enum Dialect {
     Ollama,
     /// `/opik`.
     Opik,
+    /// `/otlp`, and where Langfuse's exporters send.
+    Otlp,
     /// `/k8s`.
     Kubernetes,
     /// `/livez` and `/readyz`, which are asked by address, from anywhere.
@@ -30,12 +32,14 @@ pub(super) enum Dialect {
 }
 
 /// What begins with what; the first that matches counts.
-const PATHS: [(&str, Dialect); 8] = [
+const PATHS: [(&str, Dialect); 10] = [
     ("/v1/messages", Dialect::Anthropic),
     ("/v1", Dialect::OpenAi),
     ("/v1beta", Dialect::Gemini),
     ("/ollama", Dialect::Ollama),
     ("/opik", Dialect::Opik),
+    ("/otlp", Dialect::Otlp),
+    ("/api/public/otel", Dialect::Otlp),
     ("/k8s", Dialect::Kubernetes),
     ("/livez", Dialect::Probe),
     ("/readyz", Dialect::Probe),
@@ -82,6 +86,10 @@ impl Dialect {
             }
             Self::Ollama => json!({"error": message}),
             Self::Opik => json!({"code": code, "message": message}),
+            // A `google.rpc.Status`: 16 is unauthenticated, 7 permission denied.
+            Self::Otlp => {
+                json!({"code": if status == StatusCode::UNAUTHORIZED { 16 } else { 7 }, "message": message})
+            }
             Self::Kubernetes => json!({
                 "kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Failure",
                 "message": message, "reason": "Forbidden", "code": code,
@@ -110,6 +118,9 @@ mod tests {
             ("/ollama/api/chat", Dialect::Ollama),
             ("/opik/api/v1/private/traces", Dialect::Opik),
             ("/opikx", Dialect::Own),
+            ("/otlp/v1/traces", Dialect::Otlp),
+            ("/api/public/otel/v1/traces", Dialect::Otlp),
+            ("/api/public/x", Dialect::Own),
             ("/k8s/apis", Dialect::Kubernetes),
             ("/k8sx", Dialect::Own),
             ("/livez", Dialect::Probe),

@@ -21,6 +21,7 @@ use std::{
 
 use ::http::{HeaderMap, HeaderValue, header, request::Parts};
 use axum::{Router, extract::Request, response::Response, routing::future::RouteFuture};
+use base64::{Engine, engine::general_purpose::STANDARD};
 use stead_kernel::{Authenticator, Credential, Error, Identity};
 use tower::Service;
 
@@ -165,9 +166,12 @@ impl Guard {
         if dialect.is_model_api() && cors::is_preflight(&parts) {
             return Err(Box::new(cors::preflight(&parts, dialect, welcome)));
         }
-        // 3. Who is it? Opik's SDKs show a key without saying what sort of credential it is.
-        if dialect == Dialect::Opik {
+        // 3. Who is it? Opik's SDKs show a key without saying what sort of credential it is, Langfuse's as a password.
+        if matches!(dialect, Dialect::Opik | Dialect::Otlp) {
             name_scheme(&mut parts.headers);
+        }
+        if dialect == Dialect::Otlp {
+            open_basic(&mut parts.headers);
         }
         let identity = self.identify(&parts);
         // 4. A gateway's token opens nothing but what a gateway needs, whatever else the other handlers would allow.
@@ -209,6 +213,24 @@ fn name_scheme(headers: &mut HeaderMap) {
     if let Ok(mut named) = HeaderValue::from_bytes(&[b"Bearer ", bytes].concat()) {
         named.set_sensitive(true);
         headers.insert(header::AUTHORIZATION, named);
+    }
+}
+
+/// Turns a key that is the password of basic authentication (RFC 7617) into a bearer's; whose name stands before it is
+/// not asked: Langfuse's is a public key.
+fn open_basic(headers: &mut HeaderMap) {
+    let password = headers.get(header::AUTHORIZATION).and_then(|value| {
+        let (scheme, encoded) = value.to_str().ok()?.split_once(' ')?;
+        let decoded = scheme
+            .eq_ignore_ascii_case("basic")
+            .then(|| STANDARD.decode(encoded.trim()).ok())??;
+        let text = String::from_utf8(decoded).ok()?;
+        text.split_once(':').map(|(_, password)| password.to_owned())
+    });
+    let Some(password) = password else { return };
+    if let Ok(mut bearer) = HeaderValue::try_from(format!("Bearer {password}")) {
+        bearer.set_sensitive(true);
+        headers.insert(header::AUTHORIZATION, bearer);
     }
 }
 

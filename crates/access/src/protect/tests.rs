@@ -187,6 +187,27 @@ async fn the_first_authenticator_that_knows_the_caller_counts() {
 }
 
 #[tokio::test]
+async fn where_traces_are_exported_to_a_key_may_be_a_password_or_stand_alone() {
+    // `pk-lf-1:sk-stead-x`
+    let basic = [("authorization", "Basic cGstbGYtMTpzay1zdGVhZC14")];
+    let bare = [("authorization", "sk-stead-x")];
+    let seen = "rejected: the key is none of this server's";
+    for (path, headers, expected) in [
+        ("/api/public/otel/v1/traces", &basic, seen),
+        ("/otlp/v1/traces", &basic, seen),
+        ("/otlp/v1/traces", &bare, seen),
+        ("/opik/api/v1/private/otel/v1/traces", &bare, seen),
+        ("/opik/api/v1/private/traces", &basic, "nobody"),
+        ("/api/session", &basic, "nobody"),
+        ("/v1/models", &basic, "nobody"),
+        ("/otlp/v1/traces", &[("authorization", "Basic !")], "nobody"),
+    ] {
+        let (_, _, body) = send(Method::POST, path, headers).await;
+        assert_eq!(body, expected, "{path} {headers:?}");
+    }
+}
+
+#[tokio::test]
 async fn a_session_changes_nothing_without_proof_from_our_own_page() {
     let id = "the-session-id";
     let (cookie, proof) = (format!("stead_session={id}"), crate::secret::csrf(id));

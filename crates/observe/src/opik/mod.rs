@@ -23,7 +23,7 @@ mod resources;
 mod session;
 mod shelf;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 mod threads;
 pub(crate) mod wire;
 
@@ -33,9 +33,11 @@ use axum::{Json, Router, extract::State, http::StatusCode, routing::get};
 use serde_json::{Value, json};
 use stead_kernel::{Collection, Context, DataDir, Error, Ports};
 
-use self::{projects::Projects, wire::OpikError};
-
-pub(crate) use self::caller::Caller;
+pub(crate) use self::{
+    caller::Caller,
+    projects::Projects,
+    wire::{OpikError, plain_body},
+};
 
 /// What every handler works with. Cheap to clone.
 #[derive(Clone)]
@@ -63,16 +65,20 @@ pub(crate) fn collections() -> Vec<Collection> {
     all
 }
 
-/// The routes with their absolute paths.
-pub(crate) fn routes(context: &Context) -> Router {
-    let opik = Opik {
+/// What the handlers work with, over a context.
+pub(crate) fn opik(context: &Context) -> Opik {
+    Opik {
         projects: Arc::new(Projects::new(&context.ports)),
         ports: context.ports.clone(),
         client: context.client.clone(),
         data: context.data.clone(),
         body_limit: context.settings.body_limit,
         local: context.settings.opik_local.is_on() && context.settings.listen.ip().is_loopback(),
-    };
+    }
+}
+
+/// The routes with their absolute paths.
+pub(crate) fn routes(context: &Context, opik: Opik) -> Router {
     resources::resume(context);
     let api = api().with_state(opik);
     Router::new().nest("/opik/api", api.clone()).nest("/opik", api)

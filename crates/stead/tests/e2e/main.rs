@@ -15,6 +15,7 @@ mod kill;
 mod kubernetes;
 mod opik;
 mod opik_records;
+mod otlp;
 mod provider;
 mod proxies;
 mod realtime;

@@ -251,9 +251,19 @@ impl Stored {
         self.cost = self.fields.cost.or_else(|| {
             let usage = tokens(self.fields.usage.as_ref()?);
             let model = self.fields.model.as_deref()?;
-            let price = prices.price(self.fields.provider.as_deref().unwrap_or_default(), model)?;
+            let price = prices.price(vendor(self.fields.provider.as_deref().unwrap_or_default()), model)?;
             Some(price.cost(&usage).dollars())
         });
+    }
+}
+
+/// Whose prices hold for a provider as Opik names it.
+fn vendor(provider: &str) -> &str {
+    match provider {
+        "google_ai" => "gemini",
+        "google_vertexai" | "anthropic_vertexai" => "vertex",
+        "azure" => "azure-openai",
+        other => other,
     }
 }
 
@@ -294,6 +304,7 @@ fn tokens(usage: &BTreeMap<String, i64>) -> TokenUsage {
         reasoning: first(&[
             "completion_tokens_details.reasoning_tokens",
             "output_tokens_details.reasoning_tokens",
+            "reasoning_tokens",
             "thoughts_token_count",
         ]),
         audio_input: first(&["prompt_tokens_details.audio_tokens"]),

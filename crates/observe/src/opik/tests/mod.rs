@@ -11,22 +11,26 @@ use axum::{Router, body::Body};
 use http::{HeaderMap, Method, Request, StatusCode};
 use http_body_util::BodyExt;
 use serde_json::Value;
-use stead_kernel::{Credential, Identity, OpikLocal, Principal, Settings, http::Connection, ports::Traces};
+use stead_kernel::{
+    Credential, Identity, OpikLocal, Principal, Settings,
+    http::Connection,
+    ports::{Prices, Traces},
+};
 use stead_telemetry::{TraceOptions, TraceStore};
 use stead_testkit::{ManualClock, NoPrices, World};
 use tower::ServiceExt;
 
 /// A router over a store in a temporary folder.
-pub(super) struct Stand {
-    pub(super) router: Router,
-    pub(super) clock: Arc<ManualClock>,
-    pub(super) store: Arc<TraceStore>,
+pub(crate) struct Stand {
+    pub(crate) router: Router,
+    pub(crate) clock: Arc<ManualClock>,
+    pub(crate) store: Arc<TraceStore>,
     _world: World,
 }
 
 /// Who asks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Who {
+pub(crate) enum Who {
     /// A program of this machine, without a key.
     Local,
     /// Somebody with a key of the project `default`.
@@ -36,23 +40,23 @@ pub(super) enum Who {
 }
 
 /// An answer.
-pub(super) struct Answered {
-    pub(super) status: StatusCode,
-    pub(super) headers: HeaderMap,
-    pub(super) body: Vec<u8>,
+pub(crate) struct Answered {
+    pub(crate) status: StatusCode,
+    pub(crate) headers: HeaderMap,
+    pub(crate) body: Vec<u8>,
 }
 
 impl Answered {
-    pub(super) fn json(&self) -> Value {
+    pub(crate) fn json(&self) -> Value {
         serde_json::from_slice(&self.body).unwrap_or_else(|_| panic!("{}", self.text()))
     }
 
-    pub(super) fn text(&self) -> String {
+    pub(crate) fn text(&self) -> String {
         String::from_utf8_lossy(&self.body).into_owned()
     }
 
     /// The lines of a stream.
-    pub(super) fn lines(&self) -> Vec<Value> {
+    pub(crate) fn lines(&self) -> Vec<Value> {
         self.text()
             .lines()
             .map(|line| serde_json::from_str(line).unwrap())
@@ -60,7 +64,12 @@ impl Answered {
     }
 }
 
-pub(super) fn stand(local: OpikLocal) -> Stand {
+pub(crate) fn stand(local: OpikLocal) -> Stand {
+    stand_with(local, Arc::new(NoPrices))
+}
+
+/// The same, where models have prices.
+pub(crate) fn stand_with(local: OpikLocal, prices: Arc<dyn Prices>) -> Stand {
     let world = World::new();
     let clock = world.ports.clock.clone();
     clock.set("2026-11-21T06:54:00Z".parse().unwrap());
@@ -70,7 +79,7 @@ pub(super) fn stand(local: OpikLocal) -> Stand {
             folder: context.data.traces(),
             retention_days: 30,
             clock: clock.clone(),
-            prices: Arc::new(NoPrices),
+            prices,
             tasks: context.tasks.clone(),
         })
         .unwrap(),
@@ -81,7 +90,10 @@ pub(super) fn stand(local: OpikLocal) -> Stand {
         ..Settings::default()
     });
     Stand {
-        router: super::routes(&context),
+        router: {
+            let opik = super::opik(&context);
+            super::routes(&context, opik.clone()).merge(crate::otlp::routes(&context, opik))
+        },
         clock,
         store,
         _world: world,
@@ -89,7 +101,7 @@ pub(super) fn stand(local: OpikLocal) -> Stand {
 }
 
 /// A request as it reaches the router: who asks is known by then.
-pub(super) fn request(who: Who, method: &Method, path: &str) -> http::request::Builder {
+pub(crate) fn request(who: Who, method: &Method, path: &str) -> http::request::Builder {
     let peer = if who == Who::Stranger {
         "203.0.113.9:1"
     } else {
@@ -118,7 +130,7 @@ pub(super) fn request(who: Who, method: &Method, path: &str) -> http::request::B
 }
 
 impl Stand {
-    pub(super) async fn send(&self, request: Request<Body>) -> Answered {
+    pub(crate) async fn send(&self, request: Request<Body>) -> Answered {
         let (parts, body) = self.router.clone().oneshot(request).await.unwrap().into_parts();
         Answered {
             status: parts.status,
@@ -128,7 +140,7 @@ impl Stand {
     }
 
     /// A request with a JSON body, or none.
-    pub(super) async fn ask(&self, method: Method, path: &str, body: Option<Value>) -> Answered {
+    pub(crate) async fn ask(&self, method: Method, path: &str, body: Option<Value>) -> Answered {
         let body = body.map_or_else(Body::empty, |body| Body::from(body.to_string()));
         self.send(request(Who::Local, &method, path).body(body).unwrap())
             .await
@@ -136,7 +148,7 @@ impl Stand {
 }
 
 /// Compressed with gzip.
-pub(super) fn gzip(bytes: &[u8]) -> Vec<u8> {
+pub(crate) fn gzip(bytes: &[u8]) -> Vec<u8> {
     let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
     encoder.write_all(bytes).unwrap();
     encoder.finish().unwrap()

@@ -3,6 +3,7 @@
 use std::io::Read;
 
 use axum::{
+    body::Body,
     extract::{FromRequest, Request},
     http::{HeaderMap, HeaderValue, header},
 };
@@ -58,6 +59,24 @@ fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, OpikError> {
     let bytes = if bytes.is_empty() { b"null" } else { bytes };
     serde_json::from_slice(bytes)
         .map_err(|error| OpikError::invalid(format!("Unable to process JSON: {error}")))
+}
+
+/// A whole body, inflated off the runtime where it is compressed.
+pub(crate) async fn plain_body(
+    headers: &HeaderMap,
+    body: Body,
+    opik: &Opik,
+) -> Result<bytes::Bytes, OpikError> {
+    let compressed = is_gzip(headers)?;
+    let bytes = read_body(headers, body, opik.body_limit).await;
+    let bytes = bytes.map_err(|error| unread(error, opik.body_limit))?;
+    if !compressed {
+        return Ok(bytes);
+    }
+    let limit = opik.body_limit.saturating_mul(EXPANSION);
+    let plain = tokio::task::spawn_blocking(move || inflate(&bytes, limit)).await;
+    let plain = plain.map_err(|error| Error::internal("inflating a body was cut off").because(error))?;
+    Ok(plain?.into())
 }
 
 fn is_gzip(headers: &HeaderMap) -> Result<bool, OpikError> {

@@ -35,6 +35,11 @@ impl OpikError {
         Error::not_found(message).into()
     }
 
+    /// What is wrong, in no form.
+    pub(crate) fn into_error(self) -> Error {
+        self.error
+    }
+
     fn body(&self) -> Value {
         let message = match self.error.get_hint() {
             Some(hint) => format!("{} ({hint})", self.error.full_message()),
