@@ -20,7 +20,7 @@ pub(super) fn trace(trace: &TraceId, began: Timestamp) -> Uuid {
 }
 
 /// The id of a span of a trace whose own id is `named`.
-pub(super) fn span(named: Uuid, trace: &TraceId, span: &SpanId) -> Uuid {
+pub(super) fn span(named: Uuid, trace: &TraceId, span: SpanId) -> Uuid {
     let (high, _) = named.as_u64_pair();
     let digest = Sha256::new().chain_update(trace).chain_update(span).finalize();
     uuid(high >> 16, &digest.into())
@@ -59,10 +59,10 @@ mod tests {
             (seconds, nanos),
             (u64::try_from(began.as_second()).unwrap(), 856_000_000)
         );
-        let child = span(named, &[7; 16], &[1; 8]);
+        let child = span(named, &[7; 16], [1; 8]);
         assert_eq!(child.as_u64_pair().0 >> 16, named.as_u64_pair().0 >> 16);
-        assert_ne!(child, span(named, &[8; 16], &[1; 8]));
-        assert_ne!(child, span(named, &[7; 16], &[2; 8]));
+        assert_ne!(child, span(named, &[8; 16], [1; 8]));
+        assert_ne!(child, span(named, &[7; 16], [2; 8]));
         assert_eq!(hex(&[0, 0xaf, 9]), "00af09");
     }
 

@@ -174,13 +174,12 @@ impl Otlp {
         let mut wanted: HashMap<TraceId, Wanted> = HashMap::new();
         for item in items {
             let name = by_header.or(item.origin.project.as_deref());
-            let project = match projects.get(&name) {
-                Some(project) => *project,
-                None => {
-                    let project = self.opik.projects.to_write(caller, name, None).await?;
-                    projects.insert(name, project);
-                    project
-                }
+            let project = if let Some(project) = projects.get(&name) {
+                *project
+            } else {
+                let project = self.opik.projects.to_write(caller, name, None).await?;
+                projects.insert(name, project);
+                project
             };
             // A clock that is ahead must not put a trace before all others for long.
             let start = item.start.min(latest);

@@ -189,11 +189,11 @@ fn identity(told: Ids, named: Named, (trace, own, parent): (TraceId, SpanId, Opt
     let parent = match told.trace {
         // A span that joins a trace of Opik's is in the span that it names, or in none.
         Some(_) => told.parent,
-        None => parent.map(|parent| ids::span(named.id, &trace, &parent)),
+        None => parent.map(|parent| ids::span(named.id, &trace, parent)),
     };
     Identity {
         trace: told.trace.unwrap_or(named.id),
-        own: told.own.unwrap_or_else(|| ids::span(named.id, &trace, &own)),
+        own: told.own.unwrap_or_else(|| ids::span(named.id, &trace, own)),
         parent,
     }
 }

@@ -8,6 +8,10 @@ use serde_json::{Map, Value};
 use super::nested::nested;
 use crate::otlp::attributes::{Attributes, parsed};
 
+/// `OpenInference`'s values, which name their media type beside them.
+const INPUT_VALUE: &str = "input.value";
+const OUTPUT_VALUE: &str = "output.value";
+
 /// Where one side of a span is told.
 pub(super) struct Side {
     /// As a whole; the first that there is.
@@ -26,7 +30,7 @@ pub(super) const INPUT: Side = Side {
         // https://langfuse.com/integrations/native/opentelemetry#property-mapping
         "langfuse.observation.input",
         // https://arize-ai.github.io/openinference/spec/semantic_conventions.html
-        "input.value",
+        INPUT_VALUE,
         // https://github.com/traceloop/openllmetry (SpanAttributes)
         "traceloop.entity.input",
         // https://opentelemetry.io/docs/specs/semconv/registry/attributes/gen-ai/
@@ -63,7 +67,7 @@ pub(super) const INPUT: Side = Side {
 pub(super) const OUTPUT: Side = Side {
     whole: &[
         "langfuse.observation.output",
-        "output.value",
+        OUTPUT_VALUE,
         "traceloop.entity.output",
         "gen_ai.tool.call.result",
         "mlflow.spanOutputs",
@@ -126,7 +130,7 @@ pub(super) fn content(side: &Side, told: &mut Attributes, messages: Vec<Value>) 
 fn whole(side: &Side, told: &mut Attributes) -> Option<Value> {
     let mime = format!("{}.mime_type", side.own);
     let (name, value) = told.take_first(side.whole)?;
-    if !name.ends_with(".value") {
+    if ![INPUT_VALUE, OUTPUT_VALUE].contains(&name) {
         return Some(parsed(value));
     }
     // A text that is JSON by accident is a text where the span says so.

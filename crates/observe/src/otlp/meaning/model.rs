@@ -32,7 +32,7 @@ const PROVIDERS: [&str; 6] = [
 ];
 
 /// Providers as the conventions name them (`gen_ai.provider.name`'s well-known values, `gen_ai.system`'s older ones,
-/// OpenInference's `llm.provider`), in lower case, and as Opik does
+/// `OpenInference`'s `llm.provider`), in lower case, and as Opik does
 /// (<https://www.comet.com/docs/opik/tracing/cost_tracking>).
 const NAMES: [(&str, &str); 26] = [
     ("amazon bedrock", "bedrock"),

@@ -1,6 +1,6 @@
 //! Structures that were flattened into names: `0.message.role` and `0.message.content` are one message. Pure.
 //!
-//! Indices become places in a list, in order; gaps close. What OpenInference wraps each item of a list in
+//! Indices become places in a list, in order; gaps close. What `OpenInference` wraps each item of a list in
 //! (`message`, `tool_call`; <https://arize-ai.github.io/openinference/spec/semantic_conventions.html>) is taken off.
 
 use std::collections::BTreeMap;
