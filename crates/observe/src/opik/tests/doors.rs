@@ -80,6 +80,7 @@ async fn tell(stand: &Stand) -> Answered {
 }
 
 #[tokio::test]
+#[expect(clippy::too_many_lines, reason = "a table of what is refused")]
 async fn what_breaks_a_rule_is_refused_in_the_forms_of_opik() {
     let stand = stand(OpikLocal::On);
     assert_eq!(tell(&stand).await.status, StatusCode::NO_CONTENT);
@@ -162,6 +163,7 @@ async fn what_breaks_a_rule_is_refused_in_the_forms_of_opik() {
 }
 
 #[tokio::test]
+#[expect(clippy::too_many_lines, reason = "one story, told once and read back in every form")]
 async fn lists_statistics_metrics_threads_and_comments_tell_what_was_told() {
     let stand = stand(OpikLocal::On);
     tell(&stand).await;
