@@ -13,7 +13,7 @@ use futures::{
     stream::{SplitSink, SplitStream},
 };
 use tokio::{
-    io::{AsyncRead, AsyncWrite},
+    io::{AsyncRead, AsyncWrite, AsyncWriteExt},
     time::{Instant, MissedTickBehavior},
 };
 use tokio_tungstenite::{
@@ -102,6 +102,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Peer<S> {
             drop(self.out.send(Message::Close(frame)).await);
             drop(self.out.flush().await);
             while let Some(Ok(_)) = self.input.next().await {}
+            // What came after a message that is too large is read away, so that no reset swallows the last words.
+            if let Ok(socket) = self.out.reunite(self.input) {
+                let mut io = socket.into_inner();
+                drop(io.shutdown().await);
+                drop(tokio::io::copy(&mut io, &mut tokio::io::sink()).await);
+            }
         };
         drop(tokio::time::timeout(LAST_WORDS, parting).await);
     }
