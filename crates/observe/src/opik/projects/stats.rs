@@ -69,8 +69,7 @@ pub(super) async fn summary(
         "usage": usage,
         "trace_count": sums.count,
         "thread_count": sums.threads,
-        "guardrails_failed_count": 0,
-        "error_count": {"count": sums.errors, "deviation": 0},
+        "error_count": {"count": sums.errors},
     });
     match summary {
         Value::Object(summary) => Ok(summary),
