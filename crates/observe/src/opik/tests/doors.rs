@@ -163,7 +163,10 @@ async fn what_breaks_a_rule_is_refused_in_the_forms_of_opik() {
 }
 
 #[tokio::test]
-#[expect(clippy::too_many_lines, reason = "one story, told once and read back in every form")]
+#[expect(
+    clippy::too_many_lines,
+    reason = "one story, told once and read back in every form"
+)]
 async fn lists_statistics_metrics_threads_and_comments_tell_what_was_told() {
     let stand = stand(OpikLocal::On);
     tell(&stand).await;
