@@ -9,6 +9,9 @@ const load = (name) => import(pathToFileURL(require.resolve(name)).href);
 const { default: OpenAI } = await load("openai");
 const { OpenAIRealtimeWebSocket } = await load("openai/realtime/websocket");
 
+// Node has it of its own from version 22 on.
+globalThis.WebSocket ??= (await load("ws")).default;
+
 const client = new OpenAI({ baseURL: `${process.env.STEAD_HTTPS}/v1`, apiKey: process.env.STEAD_KEY });
 const connection = new OpenAIRealtimeWebSocket({ model: "p/m" }, client);
 const types = [];

@@ -121,18 +121,25 @@ fn speed(output: u64, time: Duration) -> Option<String> {
     (following > 0 && seconds > 0.0).then(|| format!("{:.1} tokens/s", f64::from(following) / seconds))
 }
 
+/// What a model is asked.
+pub(super) struct Asked<'a> {
+    pub(super) model: &'a str,
+    pub(super) messages: &'a [Value],
+    /// How much chance there is in the answer; as the model has it, if nothing is said.
+    pub(super) temperature: Option<f64>,
+}
+
 /// Asks, and shows the answer as it comes. What came before a fault or an interruption stays in `answer`, with the
 /// time until then.
 pub(super) async fn stream(
     session: &Session,
-    model: &str,
-    messages: &[Value],
+    asked: &Asked<'_>,
     answer: &mut Answer,
     show: &(dyn Fn(&str) -> Result<()> + Send + Sync),
 ) -> Result<()> {
     let began = Instant::now();
     let timed = Timed { answer, began };
-    exchange(session, model, messages, timed.answer, began, show).await
+    exchange(session, asked, timed.answer, began, show).await
 }
 
 /// Notes how long an answer took when it ends, also by being dropped.
@@ -149,13 +156,12 @@ impl Drop for Timed<'_> {
 
 async fn exchange(
     session: &Session,
-    model: &str,
-    messages: &[Value],
+    asked: &Asked<'_>,
     answer: &mut Answer,
     began: Instant,
     show: &(dyn Fn(&str) -> Result<()> + Send + Sync),
 ) -> Result<()> {
-    let response = session.server.send(request(session, model, messages)?).await?;
+    let response = session.server.send(request(session, asked)?).await?;
     let status = response.status();
     let content_type = response
         .headers()
@@ -195,10 +201,13 @@ async fn exchange(
     Ok(())
 }
 
-fn request(session: &Session, model: &str, messages: &[Value]) -> Result<Request<Body>> {
-    let body = json!({
-        "model": model, "messages": messages, "stream": true, "stream_options": {"include_usage": true},
+fn request(session: &Session, asked: &Asked<'_>) -> Result<Request<Body>> {
+    let mut body = json!({
+        "model": asked.model, "messages": asked.messages, "stream": true, "stream_options": {"include_usage": true},
     });
+    if let (Some(temperature), Some(members)) = (asked.temperature, body.as_object_mut()) {
+        members.insert("temperature".to_owned(), temperature.into());
+    }
     let request = Request::builder()
         .method(Method::POST)
         .uri("/v1/chat/completions")

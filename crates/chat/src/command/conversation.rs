@@ -8,7 +8,7 @@ use stead_kernel::{
 
 use super::{
     DEFAULT_MODEL,
-    answer::{self, Answer},
+    answer::{self, Answer, Asked},
     history::{History, Past, encode},
     whole,
 };
@@ -19,6 +19,8 @@ pub(super) struct Conversation {
     pub(super) session: Session,
     pub(super) history: History,
     pub(super) model: String,
+    /// How much chance there is in answers; as the model has it, if nothing is said.
+    pub(super) temperature: Option<f64>,
     system: String,
     thread: Option<Thread>,
     /// Role and content of what was said, as the model APIs take it.
@@ -41,6 +43,7 @@ impl Conversation {
             session,
             history,
             model: DEFAULT_MODEL.into(),
+            temperature: None,
             system: String::new(),
             thread: None,
             said: Vec::new(),
@@ -151,8 +154,13 @@ impl Conversation {
                 terminal.write(&harmless(text))
             }
         };
+        let asked = Asked {
+            model: &self.model,
+            messages: &messages,
+            temperature: self.temperature,
+        };
         tokio::select! {
-            result = answer::stream(&self.session, &self.model, &messages, answer, &show) => result.map(|()| End::Whole),
+            result = answer::stream(&self.session, &asked, answer, &show) => result.map(|()| End::Whole),
             // Dropping the request closes its connection, and the server stops generating.
             () = terminal.interrupted() => Ok(End::Interrupted),
         }

@@ -47,6 +47,13 @@ fn spec() -> clap::Command {
                 .help("Go on with the last conversation"),
         )
         .arg(Arg::new("system").long("system").value_name("TEXT").help("What the model is told first"))
+        .arg(
+            Arg::new("temperature")
+                .long("temperature")
+                .value_name("NUMBER")
+                .value_parser(clap::value_parser!(f64))
+                .help("How much chance there is in answers, from 0 to 2 [default: the model's]"),
+        )
         .arg(Arg::new("message").value_name("MESSAGE").num_args(0..).help("Ask this and end"))
 }
 
@@ -81,13 +88,9 @@ async fn open(matches: &ArgMatches, session: &Session) -> Result<Conversation> {
         None => None,
     };
     let text = |name: &str| matches.get_one::<String>(name).cloned();
-    Ok(Conversation::new(
-        session.clone(),
-        history,
-        thread,
-        text("model"),
-        text("system"),
-    ))
+    let mut conversation = Conversation::new(session.clone(), history, thread, text("model"), text("system"));
+    conversation.temperature = matches.get_one("temperature").copied();
+    Ok(conversation)
 }
 
 async fn once(conversation: &mut Conversation, question: &str) -> Result<()> {

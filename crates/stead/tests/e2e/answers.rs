@@ -142,12 +142,15 @@ async fn a_real_embedding_model_tells_which_texts_mean_the_same() {
 async fn a_conversation_on_the_command_line_is_remembered() {
     let installation = Installation::with_model().await;
     let answer = installation
-        .stead(&["chat", "Tell me the capital of France."])
+        .stead(&["chat", "--temperature", "0", "Tell me the capital of France."])
         .await
         .ok();
     assert!(answer.contains("Paris"), "{answer}");
     let typed = "Tell me the capital of Italy.\n";
-    let answer = installation.stead_reading(&["chat"], typed).await.ok();
+    let answer = installation
+        .stead_reading(&["chat", "--temperature=0"], typed)
+        .await
+        .ok();
     assert!(answer.contains("Rome"), "{answer}");
     let (_, threads) = installation.json("GET", "/api/threads", Value::Null).await;
     assert_eq!(threads["items"].as_array().map(Vec::len), Some(2), "{threads}");
