@@ -1,12 +1,17 @@
 //! What handlers of records share: on whose behalf they work, which Opik project is meant, and checks of bodies.
 
+use axum::{
+    extract::{FromRequestParts, OptionalFromRequestParts, Path},
+    http::request::Parts,
+    response::{IntoResponse, Response},
+};
 use stead_kernel::{Error, Reason};
 use uuid::Uuid;
 
 use super::{
     Caller, Opik,
     shelf::Who,
-    wire::{BATCH, IdList, OpikError},
+    wire::{BATCH, IdList, OpikError, Query},
 };
 
 /// On whose behalf a request is worked on.
@@ -16,6 +21,23 @@ pub(crate) fn who(opik: &Opik, caller: &Caller) -> Who {
         caller.user.clone(),
         opik.ports.clock.now(),
     )
+}
+
+/// The Opik project that a list is of: the one of its address, else the one of `project_id`, else none in particular.
+pub(crate) struct ProjectOf(pub(crate) Option<Uuid>);
+
+impl FromRequestParts<Opik> for ProjectOf {
+    type Rejection = Response;
+
+    async fn from_request_parts(parts: &mut Parts, _: &Opik) -> Result<Self, Response> {
+        let named = <Path<Uuid> as OptionalFromRequestParts<()>>::from_request_parts(parts, &()).await;
+        if let Some(Path(project)) = named.map_err(IntoResponse::into_response)? {
+            return Ok(Self(Some(project)));
+        }
+        let query = Query::parse(parts.uri.query().unwrap_or_default());
+        let project = query.id("project_id");
+        project.map(Self).map_err(IntoResponse::into_response)
+    }
 }
 
 /// The id of the Opik project that something is written to, when it names one by id or name; a name that there is not

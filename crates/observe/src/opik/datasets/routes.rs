@@ -16,7 +16,7 @@ use super::{
 };
 use crate::opik::{
     Caller, Opik,
-    desk::{batch, entity, filled, project_to_read, project_to_write, uuid, who},
+    desk::{ProjectOf, batch, entity, filled, project_to_read, project_to_write, uuid, who},
     shelf::listing,
     wire::{IdList, Json, OpikError, PageOf, Query, created},
 };
@@ -44,39 +44,21 @@ pub(super) fn routes() -> Router<Opik> {
         .route("/v1/private/datasets/delete", post(delete_by_name))
         .route("/v1/private/datasets/delete-batch", post(delete_all))
         .route("/v1/private/datasets/{id}", get(one).put(update).delete(delete))
-        .route("/v1/private/projects/{id}/datasets", get(list_of_project))
+        .route("/v1/private/projects/{id}/datasets", get(list))
 }
 
 async fn list(
     caller: Caller,
     State(opik): State<Opik>,
+    ProjectOf(project): ProjectOf,
     query: Query,
-) -> Result<Reply<PageOf<Value>>, OpikError> {
-    let project = query.id("project_id")?;
-    listed(&opik, &caller, &query, project).await
-}
-
-async fn list_of_project(
-    caller: Caller,
-    State(opik): State<Opik>,
-    Path(project): Path<Uuid>,
-    query: Query,
-) -> Result<Reply<PageOf<Value>>, OpikError> {
-    listed(&opik, &caller, &query, Some(project)).await
-}
-
-async fn listed(
-    opik: &Opik,
-    caller: &Caller,
-    query: &Query,
-    project: Option<Uuid>,
 ) -> Result<Reply<PageOf<Value>>, OpikError> {
     let datasets = Datasets::new(&opik.ports.records);
     let mut all = datasets.all(&caller.workspace).await?;
     if let Some(project) = project.map(|id| id.to_string()) {
         all.retain(|dataset| dataset.project_id.as_ref() == Some(&project));
     }
-    let counted = counted(query);
+    let counted = counted(&query);
     let mut told = Vec::with_capacity(all.len());
     for dataset in &all {
         told.push(if counted {
@@ -93,7 +75,7 @@ async fn listed(
             told.retain(|dataset| dataset.get(count).and_then(Value::as_u64) > Some(0));
         }
     }
-    let mut page = listing::page(told, query, &FIELDS)?;
+    let mut page = listing::page(told, &query, &FIELDS)?;
     if !counted {
         // Only what is shown is counted.
         for told in &mut page.content {

@@ -21,7 +21,7 @@ use super::{
 use crate::opik::{
     Caller, Opik,
     datasets::{Datasets, Named},
-    desk::{entity, filled, ids, project_to_read, project_to_write, uuid, uuids, who},
+    desk::{ProjectOf, entity, filled, ids, project_to_read, project_to_write, uuid, uuids, who},
     shelf::{Stamps, Who, listing, new_id},
     wire::{IdList, Json, OpikError, PageOf, Query, created, ndjson},
 };
@@ -77,7 +77,7 @@ pub(super) fn routes() -> Router<Opik> {
         .route("/v1/private/experiments/finish", post(finish))
         .route("/v1/private/experiments/stream", post(stream))
         .route("/v1/private/experiments/{id}", get(one).patch(update))
-        .route("/v1/private/projects/{id}/experiments", get(list_of_project))
+        .route("/v1/private/projects/{id}/experiments", get(list))
 }
 
 async fn create(
@@ -154,42 +154,24 @@ async fn one(
 async fn list(
     caller: Caller,
     State(opik): State<Opik>,
+    ProjectOf(project): ProjectOf,
     query: Query,
 ) -> Result<Reply<PageOf<Value>>, OpikError> {
-    let project = query.id("project_id")?;
-    listed(&opik, &caller, &query, project).await
-}
-
-async fn list_of_project(
-    caller: Caller,
-    State(opik): State<Opik>,
-    Path(project): Path<Uuid>,
-    query: Query,
-) -> Result<Reply<PageOf<Value>>, OpikError> {
-    listed(&opik, &caller, &query, Some(project)).await
-}
-
-async fn listed(
-    opik: &Opik,
-    caller: &Caller,
-    query: &Query,
-    project: Option<Uuid>,
-) -> Result<Reply<PageOf<Value>>, OpikError> {
-    let all = matching(opik, caller, query, project).await?;
+    let all = matching(&opik, &caller, &query, project).await?;
     let named = |name: &str| query.text(name).unwrap_or_default();
     let counted = |field: &&str| named("sorting").contains(field) || named("filters").contains(field);
     if COUNTED.iter().any(counted) {
-        let told = tell(opik, caller, &all, Detail::Counted).await?;
-        return Ok(Reply(listing::page(told, query, &FIELDS)?));
+        let told = tell(&opik, &caller, &all, Detail::Counted).await?;
+        return Ok(Reply(listing::page(told, &query, &FIELDS)?));
     }
-    let told = tell(opik, caller, &all, Detail::Plain).await?;
-    let mut page = listing::page(told, query, &FIELDS)?;
+    let told = tell(&opik, &caller, &all, Detail::Plain).await?;
+    let mut page = listing::page(told, &query, &FIELDS)?;
     // Only what is shown is counted.
     for told in &mut page.content {
         let Some(id) = listing::text(told, "id").map(str::to_owned) else {
             continue;
         };
-        let sums = sums_of(opik, &caller.workspace, &id).await?;
+        let sums = sums_of(&opik, &caller.workspace, &id).await?;
         if let Some(told) = told.as_object_mut() {
             told.extend(sums.tell());
         }

@@ -19,7 +19,7 @@ use super::{
 use crate::opik::{
     Caller, Opik,
     datasets::{Datasets, Named},
-    desk::{entity, filled, ids, project_to_write, uuid, who},
+    desk::{ProjectOf, entity, filled, ids, project_to_write, uuid, who},
     shelf::{Shelf, Stamps, listing, new_id},
     wire::{IdList, Json, OpikError, PageOf, Query, created},
 };
@@ -45,7 +45,7 @@ pub(in crate::opik) fn routes() -> Router<Opik> {
         .route("/v1/private/optimizations", get(list).post(create).put(upsert))
         .route("/v1/private/optimizations/delete", post(delete))
         .route("/v1/private/optimizations/{id}", get(one).put(update))
-        .route("/v1/private/projects/{id}/optimizations", get(list_of_project))
+        .route("/v1/private/projects/{id}/optimizations", get(list))
 }
 
 fn shelf(opik: &Opik) -> Shelf<Optimization> {
@@ -122,28 +122,10 @@ async fn one(
 async fn list(
     caller: Caller,
     State(opik): State<Opik>,
+    ProjectOf(project): ProjectOf,
     query: Query,
 ) -> Result<Reply<PageOf<Value>>, OpikError> {
-    let project = query.id("project_id")?;
-    listed(&opik, &caller, &query, project).await
-}
-
-async fn list_of_project(
-    caller: Caller,
-    State(opik): State<Opik>,
-    Path(project): Path<Uuid>,
-    query: Query,
-) -> Result<Reply<PageOf<Value>>, OpikError> {
-    listed(&opik, &caller, &query, Some(project)).await
-}
-
-async fn listed(
-    opik: &Opik,
-    caller: &Caller,
-    query: &Query,
-    project: Option<Uuid>,
-) -> Result<Reply<PageOf<Value>>, OpikError> {
-    let shelf = shelf(opik);
+    let shelf = shelf(&opik);
     let all = RecordQuery {
         descending: true,
         ..shelf.query(&caller.workspace)
@@ -169,12 +151,12 @@ async fn listed(
     let told = all
         .iter()
         .map(|one| serde_json::to_value(one).unwrap_or_default());
-    let mut page = listing::page(told.collect(), query, &FIELDS)?;
+    let mut page = listing::page(told.collect(), &query, &FIELDS)?;
     // Only what is shown is counted.
     for told in &mut page.content {
         let id = listing::text(told, "id");
         if let Some(one) = all.iter().find(|one| Some(one.id.as_str()) == id) {
-            *told = tell(opik, &caller.workspace, one).await?;
+            *told = tell(&opik, &caller.workspace, one).await?;
         }
     }
     Ok(Reply(page))

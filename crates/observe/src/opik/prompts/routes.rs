@@ -17,7 +17,7 @@ use super::{
 };
 use crate::opik::{
     Caller, Opik,
-    desk::{batch, entity, filled, project_to_write, uuid, who},
+    desk::{ProjectOf, batch, entity, filled, project_to_write, uuid, who},
     shelf::listing,
     wire::{IdList, Json, OpikError, PageOf, Query, created},
 };
@@ -44,39 +44,21 @@ pub(super) fn routes() -> Router<Opik> {
         .route("/v1/private/prompts/by-commit/{commit}", get(by_commit))
         .route("/v1/private/prompts/retrieve-by-commits", post(by_commits))
         .route("/v1/private/prompts/{id}", get(one).put(update).delete(delete))
-        .route("/v1/private/projects/{id}/prompts", get(list_of_project))
+        .route("/v1/private/projects/{id}/prompts", get(list))
 }
 
 async fn list(
     caller: Caller,
     State(opik): State<Opik>,
+    ProjectOf(project): ProjectOf,
     query: Query,
-) -> Result<Reply<PageOf<Value>>, OpikError> {
-    let project = query.id("project_id")?;
-    listed(&opik, &caller, &query, project).await
-}
-
-async fn list_of_project(
-    caller: Caller,
-    State(opik): State<Opik>,
-    Path(project): Path<Uuid>,
-    query: Query,
-) -> Result<Reply<PageOf<Value>>, OpikError> {
-    listed(&opik, &caller, &query, Some(project)).await
-}
-
-async fn listed(
-    opik: &Opik,
-    caller: &Caller,
-    query: &Query,
-    project: Option<Uuid>,
 ) -> Result<Reply<PageOf<Value>>, OpikError> {
     let mut all = Prompts::new(&opik.ports.records).all(&caller.workspace).await?;
     if let Some(project) = project.map(|id| id.to_string()) {
         all.retain(|prompt| prompt.project_id.as_ref() == Some(&project));
     }
     let told = all.iter().map(Prompt::tell).collect();
-    Ok(Reply(listing::page(told, query, &FIELDS)?))
+    Ok(Reply(listing::page(told, &query, &FIELDS)?))
 }
 
 async fn create(
