@@ -84,13 +84,13 @@ pub(crate) fn uuid(text: &str, what: &str) -> Result<Uuid, OpikError> {
 
 /// Ids of a batch as they are stored.
 pub(crate) fn uuids(texts: &[String], what: &str) -> Result<Vec<String>, OpikError> {
-    batch(texts.len(), what)?;
+    checked_batch(texts.len(), what)?;
     let ids = texts.iter().map(|text| uuid(text, what).map(|id| id.to_string()));
     ids.collect()
 }
 
 /// Checks how much a batch holds: 1 to 1,000.
-pub(crate) fn batch(length: usize, what: &str) -> Result<(), OpikError> {
+pub(crate) fn checked_batch(length: usize, what: &str) -> Result<(), OpikError> {
     if (1..=BATCH).contains(&length) {
         return Ok(());
     }
@@ -117,6 +117,6 @@ pub(crate) fn entity(error: Error) -> OpikError {
 
 /// The ids of a batch.
 pub(crate) fn ids(asked: &IdList) -> Result<Vec<String>, OpikError> {
-    batch(asked.ids.len(), "ids")?;
+    checked_batch(asked.ids.len(), "ids")?;
     Ok(asked.ids.iter().map(Uuid::to_string).collect())
 }

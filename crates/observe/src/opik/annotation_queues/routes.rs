@@ -20,7 +20,7 @@ use super::{
 use crate::opik::{
     Caller, Opik,
     datasets::merge,
-    desk::{batch, entity, ids, uuid, who},
+    desk::{checked_batch, entity, ids, uuid, who},
     shelf::{Stamps, listing, new_id},
     wire::{IdList, Json, OpikError, PageOf, Query, created},
 };
@@ -74,7 +74,7 @@ async fn create_all(
     State(opik): State<Opik>,
     Json(sent): Json<Batch>,
 ) -> Result<StatusCode, OpikError> {
-    batch(sent.annotation_queues.len(), "annotation_queues")?;
+    checked_batch(sent.annotation_queues.len(), "annotation_queues")?;
     let mut all = Vec::with_capacity(sent.annotation_queues.len());
     for write in &sent.annotation_queues {
         all.push(made(&opik, &caller, write).await?);

@@ -6,7 +6,7 @@ use serde::Deserialize;
 use super::{Assertion, Assertions, place};
 use crate::opik::{
     Caller, Opik,
-    desk::{batch, filled, uuid, who},
+    desk::{checked_batch, filled, uuid, who},
     shelf::Stamps,
     wire::{Json, OpikError},
 };
@@ -40,7 +40,7 @@ async fn store(
     State(opik): State<Opik>,
     Json(sent): Json<Batch>,
 ) -> Result<StatusCode, OpikError> {
-    batch(sent.assertion_results.len(), "assertion_results")?;
+    checked_batch(sent.assertion_results.len(), "assertion_results")?;
     let sort = match sent.entity_type.to_ascii_uppercase().as_str() {
         "TRACE" => "trace",
         "SPAN" => "span",

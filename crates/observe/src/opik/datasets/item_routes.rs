@@ -19,7 +19,7 @@ use super::{
 };
 use crate::opik::{
     Caller, Opik,
-    desk::{batch, filled, project_to_read, project_to_write, uuid, uuids, who},
+    desk::{checked_batch, filled, project_to_read, project_to_write, uuid, uuids, who},
     shelf::{
         Who,
         listing::{keeps, known_filters},
@@ -65,7 +65,7 @@ async fn store(
     State(opik): State<Opik>,
     Json(sent): Json<ItemBatch>,
 ) -> Result<StatusCode, OpikError> {
-    batch(sent.items.len(), "items")?;
+    checked_batch(sent.items.len(), "items")?;
     carries_over(
         sent.copy_from_dataset_id
             .as_deref()

@@ -16,7 +16,7 @@ use super::{
 };
 use crate::opik::{
     Caller, Opik,
-    desk::{ProjectOf, batch, entity, filled, project_to_read, project_to_write, uuid, who},
+    desk::{ProjectOf, checked_batch, entity, filled, project_to_read, project_to_write, uuid, who},
     shelf::listing,
     wire::{IdList, Json, OpikError, PageOf, Query, created},
 };
@@ -189,7 +189,7 @@ async fn delete_all(
     State(opik): State<Opik>,
     Json(asked): Json<IdList>,
 ) -> Result<StatusCode, OpikError> {
-    batch(asked.ids.len(), "ids")?;
+    checked_batch(asked.ids.len(), "ids")?;
     let datasets = Datasets::new(&opik.ports.records);
     for id in asked.ids {
         datasets.delete(&caller.workspace, &id.to_string()).await?;

@@ -20,7 +20,7 @@ pub(super) use scores::{Given, average, score_of, scored_names, shown as shown_s
 pub(super) use search::{lookup, stream_limit};
 pub(super) use shown::{comments_of, cut};
 pub(super) use stats::{of_sums, percentages};
-pub(super) use told::{Told, checked_batch};
+pub(super) use told::Told;
 
 use super::Opik;
 

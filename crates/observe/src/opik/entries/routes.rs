@@ -16,10 +16,11 @@ use uuid::Uuid;
 use super::{
     search::list,
     shown::{Part, Shown},
-    told::{Batch, Changes, Told, checked_batch},
+    told::{Batch, Changes, Told},
 };
 use crate::opik::{
     Caller, Opik,
+    desk::checked_batch,
     wire::{IdList, Json, OpikError, Query, created},
 };
 

@@ -14,9 +14,10 @@ use stead_kernel::{
 };
 use uuid::Uuid;
 
-use super::{shown::by_name, told::checked_batch};
+use super::shown::by_name;
 use crate::opik::{
     Caller, Opik,
+    desk::checked_batch,
     wire::{Json, OpikError, Query, id_of, text},
 };
 

@@ -12,7 +12,7 @@ use uuid::Uuid;
 
 use crate::opik::{
     Caller,
-    wire::{BATCH, OpikError, from_text, id_of},
+    wire::{OpikError, from_text, id_of},
 };
 
 /// The longest name of an environment.
@@ -75,16 +75,6 @@ fn time<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Timestamp>,
     let text: Option<std::borrow::Cow<'de, str>> = Option::deserialize(deserializer)?;
     let parsed = text.map(|text| from_text(&text)).transpose();
     parsed.map_err(|_| serde::de::Error::custom("a time must be in the form of RFC 3339"))
-}
-
-/// Whether a batch has a number of items that is allowed.
-pub(in crate::opik) fn checked_batch(count: usize, what: &str) -> Result<(), OpikError> {
-    if (1..=BATCH).contains(&count) {
-        return Ok(());
-    }
-    Err(OpikError::unprocessable(format!(
-        "{what} size must be between 1 and {BATCH}"
-    )))
 }
 
 impl Told {

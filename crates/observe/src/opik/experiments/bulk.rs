@@ -18,7 +18,7 @@ use super::{
 };
 use crate::opik::{
     Caller, Opik,
-    desk::{batch, entity, filled, uuid, who},
+    desk::{checked_batch, entity, filled, uuid, who},
     entries::{Given, Told, score_of},
     shelf::Who,
     wire::{Json, OpikError, new_id},
@@ -60,7 +60,7 @@ async fn store(
     State(opik): State<Opik>,
     Json(sent): Json<Bulk>,
 ) -> Result<StatusCode, OpikError> {
-    batch(sent.items.len(), "items")?;
+    checked_batch(sent.items.len(), "items")?;
     filled(&sent.experiment_name, "experiment_name")?;
     let who = who(&opik, &caller);
     let experiment = experiment(&opik, &caller, &who, &sent).await?;

@@ -19,7 +19,7 @@ use super::{
 };
 use crate::opik::{
     Caller, Opik,
-    desk::{batch, filled, ids, project_to_read, uuid, who},
+    desk::{checked_batch, filled, ids, project_to_read, uuid, who},
     shelf::{Stamps, Who, new_id},
     wire::{IdList, Json, OpikError, ndjson},
 };
@@ -39,7 +39,7 @@ async fn create(
     State(opik): State<Opik>,
     Json(sent): Json<ItemBatch>,
 ) -> Result<StatusCode, OpikError> {
-    batch(sent.experiment_items.len(), "experiment_items")?;
+    checked_batch(sent.experiment_items.len(), "experiment_items")?;
     let who = who(&opik, &caller);
     let items = sent.experiment_items.into_iter().map(|item| made(&who, item));
     let items = items.collect::<Result<Vec<_>, _>>()?;

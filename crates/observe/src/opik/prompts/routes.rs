@@ -17,7 +17,7 @@ use super::{
 };
 use crate::opik::{
     Caller, Opik,
-    desk::{ProjectOf, batch, entity, filled, project_to_write, uuid, who},
+    desk::{ProjectOf, checked_batch, entity, filled, project_to_write, uuid, who},
     shelf::listing,
     wire::{IdList, Json, OpikError, PageOf, Query, created},
 };
@@ -152,7 +152,7 @@ async fn by_commits(
     State(opik): State<Opik>,
     Json(asked): Json<Commits>,
 ) -> Result<Reply<Vec<Value>>, OpikError> {
-    batch(asked.commits.len(), "commits")?;
+    checked_batch(asked.commits.len(), "commits")?;
     let prompts = Prompts::new(&opik.ports.records);
     let mut links = Vec::new();
     for commit in &asked.commits {
@@ -199,7 +199,7 @@ async fn delete_all(
     State(opik): State<Opik>,
     Json(asked): Json<IdList>,
 ) -> Result<StatusCode, OpikError> {
-    batch(asked.ids.len(), "ids")?;
+    checked_batch(asked.ids.len(), "ids")?;
     let prompts = Prompts::new(&opik.ports.records);
     for id in asked.ids {
         prompts.delete(&caller.workspace, &id.to_string()).await?;

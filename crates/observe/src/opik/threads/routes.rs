@@ -21,9 +21,10 @@ use uuid::Uuid;
 use super::shape::{Asked, Change, Changes, Named, Removed, SORTABLE, Shown, known};
 use crate::opik::{
     Caller, Opik,
+    desk::checked_batch,
     entries::{
-        Given, Text, checked_batch, comment_of, delete_comments, edit_comment, lookup, of_sums, score_of,
-        scored_names, stream_limit, write_comment,
+        Given, Text, comment_of, delete_comments, edit_comment, lookup, of_sums, score_of, scored_names,
+        stream_limit, write_comment,
     },
     wire::{Json, OpikError, PageOf, Paging, Query, created, filters, from_text, ndjson, order, typed},
 };
