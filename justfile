@@ -19,7 +19,19 @@ dev *arguments:
 docs:
     cargo xtask docs
 
-# A benchmark: inference, gateway, observe, start.
+# The console, built into console/dist, which is committed.
+console:
+    . tools/setup.sh console && cd console && npm run --silent check && npm run --silent build
+
+# The console with changes shown at once, beside a server (STEAD_SERVER, default http://127.0.0.1:7832).
+console-dev:
+    cd console && npm run dev
+
+# Pictures of every page, light and dark, into docs/screenshots.
+screenshots:
+    bash tools/screenshots.sh
+
+# A benchmark: api, console, inference, gateway, observe, start.
 bench name:
     bash benches/{{name}}/run.sh
 

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Installs what the checks and tests need, by package name, into a cache folder outside the checkout, and tells
-# where through variables. Meant to be sourced:  . tools/setup.sh [tools|kubectl|sdks|opik|model|embedding_model …]
+# where through variables. Meant to be sourced:  . tools/setup.sh [tools|kubectl|goclients|sdks|opik|otel|postgres|chdb|model|embedding_model|console …]
 #
 #   STEAD_CACHE        the cache folder (default: $XDG_CACHE_HOME/stead or ~/.cache/stead)
 #   CARGO_TARGET_DIR   build output (default: $STEAD_CACHE/target)
@@ -42,6 +42,14 @@ setup_kubectl() { # kubectl and a whole Kubernetes, built once for each state of
   export KUBEBOX_BIN=$bin/kubebox KUBECTL=$bin/kubectl
 }
 
+setup_goclients() { # programs in Go that use the API as controllers do, built once for each state of their files
+  local folder=$repository/tools/goclients
+  export GOCLIENTS
+  GOCLIENTS=$STEAD_CACHE/goclients/$(cat "$folder"/go.* "$folder"/*/*.go | sha256sum | cut -c1-16)
+  [ -x "$GOCLIENTS/controller" ] || (cd "$folder" && mkdir -p "$GOCLIENTS" &&
+    CGO_ENABLED=0 go build -trimpath -ldflags "-s -w" -o "$GOCLIENTS/" ./...)
+}
+
 setup_sdks() { # the official OpenAI SDKs
   local folder=$repository/tests/sdk
   SDK_PYTHON=$(pip_packages sdk -r "$folder/requirements.txt")/bin/python
@@ -56,15 +64,38 @@ setup_sdks() { # the official OpenAI SDKs
   export SDK_PYTHON SDK_NODE_MODULES=$node/node_modules
 }
 
-setup_opik() { # Opik's own SDK, in the oldest and the newest version that are spoken with
+setup_postgres() { # a PostgreSQL server's programs
+  ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 && return
+  apt-get update -qq && apt-get install -y -qq --no-install-recommends postgresql >/dev/null
+}
+
+setup_chdb() { # ClickHouse, embedded: what answers in the tests of the second store of traces
+  CHDB_PYTHON=$(pip_packages chdb chdb==4.4.0)/bin/python
+  export CHDB_PYTHON
+}
+
+setup_opik() { # Opik's own SDKs, the Python one in the oldest and the newest version that are spoken with
   OPIK_PYTHON_OLD=$(pip_packages opik-old opik==2.1.24)/bin/python
   OPIK_PYTHON=$(pip_packages opik opik==2.2.122)/bin/python
-  export OPIK_PYTHON_OLD OPIK_PYTHON
+  OPIK_OPENAI_PYTHON=$(pip_packages opik-openai opik==2.2.122 openai==3.52.0)/bin/python
+  local node=$STEAD_CACHE/node/opik-2.0.40
+  if [ ! -e "$node/.done" ]; then
+    mkdir -p "$node"
+    (cd "$node" && npm install --no-audit --no-fund --silent --no-package-lock --prefix . opik@2.0.40)
+    touch "$node/.done"
+  fi
+  export OPIK_PYTHON_OLD OPIK_PYTHON OPIK_OPENAI_PYTHON OPIK_NODE_MODULES=$node/node_modules
 }
 
 setup_otel() { # OpenTelemetry's own SDK and exporter
-  OTEL_PYTHON=$(pip_packages otel opentelemetry-sdk==1.45.2 opentelemetry-exporter-otlp-proto-http==1.45.2)/bin/python
+  OTEL_PYTHON=$(pip_packages otel opentelemetry-sdk==1.45.2 opentelemetry-exporter-otlp-proto-http==1.45.2 \
+    opentelemetry-exporter-otlp-proto-grpc==1.45.2)/bin/python
   export OTEL_PYTHON
+}
+
+setup_lm_eval() { # the harness of benchmarks, without the models that it can run itself
+  LM_EVAL_PYTHON=$(pip_packages lm-eval 'lm-eval[api]==0.4.13' transformers==4.57.1 gguf==0.19.0)/bin/python
+  export LM_EVAL_PYTHON
 }
 
 setup_model() { # the default model's file, for the tests that need it without fetching it themselves
@@ -107,6 +138,22 @@ PY
     rm -rf "$STEAD_CACHE/models/embedding"
   fi
   export STEAD_TEST_EMBEDDING_MODEL=$file
+}
+
+setup_console() { # what the console is built and looked at with: its packages, and Debian's Chromium
+  local folder=$repository/console
+  local stamped
+  stamped=$(stamp "$folder/package-lock.json")
+  if [ "$(cat "$folder/node_modules/.stead-stamp" 2>/dev/null)" != "$stamped" ]; then
+    (cd "$folder" && npm ci --no-audit --no-fund --silent)
+    echo "$stamped" >"$folder/node_modules/.stead-stamp"
+  fi
+  CHROMIUM=$(command -v chromium || command -v chromium-browser || true)
+  if [ -z "$CHROMIUM" ]; then
+    apt-get update -qq && apt-get install -y -qq chromium >/dev/null
+    CHROMIUM=$(command -v chromium)
+  fi
+  export CHROMIUM
 }
 
 for part in "$@"; do "setup_$part"; done

@@ -1,4 +1,4 @@
-//! Who may do what: a fixed table, until roles replace it.
+//! Who may do what: a fixed table, to which the roles of the resource API add.
 //!
 //! *Invariant:* an answer costs a look into memory.
 

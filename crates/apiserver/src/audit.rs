@@ -14,6 +14,8 @@ use crate::{engine::Engine, store::StoreError};
 
 /// How many rows are delivered at a time.
 const BATCH: usize = 256;
+/// How long rows gather for the next delivery: each is a commit in two stores, and waits for the disk as writers do.
+const GATHERING: Duration = Duration::from_millis(50);
 /// The pause after a first failure; it doubles.
 const PAUSE: Duration = Duration::from_secs(1);
 /// The longest pause.
@@ -28,7 +30,12 @@ pub(crate) async fn deliver(engine: Arc<Engine>, events: Arc<dyn Events>) {
                 pause = PAUSE;
                 engine.store.signals().outbox.notified().await;
             }
-            Ok(_) => pause = PAUSE,
+            Ok(count) => {
+                pause = PAUSE;
+                if count < BATCH {
+                    sleep(GATHERING).await;
+                }
+            }
             Err(error) => {
                 tracing::warn!(error = error.full_message(), "audit records wait in the outbox");
                 sleep(pause).await;

@@ -6,14 +6,17 @@
 //! *Invariant:* a write is answered after it is on disk, with its record for the audit in the same transaction.
 //! *Invariant:* apart from the core of Kubernetes, no kind is known here.
 
+mod accounts;
 mod audit;
 mod client;
 mod engine;
 mod failure;
 mod http;
 mod kinds;
+mod mend;
 mod metrics;
 mod object;
+mod rbac;
 mod store;
 
 use std::{
@@ -26,14 +29,17 @@ use arc_swap::ArcSwap;
 use axum::{Router, extract::State};
 use serde_json::json;
 use stead_kernel::{
-    Authorizer, Body, Clock, DEFAULT_PROJECT, Error, Kind, Principal, Result, Tasks,
+    Authenticator, Authorizer, Body, Clock, DEFAULT_PROJECT, Error, Kind, Principal, Result, Tasks,
     ports::{Events, Vault},
 };
+
+pub use mend::{mend_state, state_faults};
 
 use engine::{Caller, Engine, Part, Target, WriteOptions};
 use failure::Failure;
 use kinds::{NAMESPACES, Registry, core_kinds};
 use metrics::Metrics;
+use rbac::Rbac;
 use store::{Store, StoreError};
 
 /// What every request body must fit into, in bytes, as with Kubernetes: every list, watch and change of an object
@@ -83,11 +89,12 @@ impl ApiServer {
             }
             definitions.push(definition);
         }
+        let rbac = Arc::new(Rbac::new(options.authorizer));
         let engine = Arc::new(Engine {
             store,
             registry: ArcSwap::from_pointee(Registry::new(core_kinds()?)),
             vault: options.vault,
-            authorizer: options.authorizer,
+            authorizer: Arc::clone(&rbac) as Arc<dyn Authorizer>,
             clock: options.clock,
             tasks: options.tasks,
             body_limit: options.body_limit.min(BODY_LIMIT),
@@ -95,11 +102,19 @@ impl ApiServer {
             admit,
             definitions: tokio::sync::Mutex::new(()),
             metrics: Metrics::default(),
+            rbac,
+            keys: accounts::Keys::default(),
+            fairness: http::Fairness::default(),
+            access: tokio::sync::Mutex::new(()),
+            access_changed: tokio::sync::Notify::new(),
         });
         prepare(&engine, definitions).await?;
         engine
             .tasks
             .spawn_until_stopped("state tidying", engine::tidy(Arc::clone(&engine)));
+        engine
+            .tasks
+            .spawn_until_stopped("role aggregation", engine::aggregate(Arc::clone(&engine)));
         Ok(Self { engine })
     }
 
@@ -118,6 +133,16 @@ impl ApiServer {
             principal: Arc::new(principal),
         };
         kube::Client::new(service, DEFAULT_PROJECT)
+    }
+
+    /// What decides who may do what here: the authorizer that the server was opened with, and the roles that are stored.
+    pub fn authorizer(&self) -> Arc<dyn Authorizer> {
+        Arc::clone(&self.engine.authorizer)
+    }
+
+    /// What recognises the tokens of service accounts.
+    pub fn authenticator(&self) -> Arc<dyn Authenticator> {
+        Arc::new(accounts::Tokens(Arc::clone(&self.engine)))
     }
 
     /// Begins to deliver audit records: each at least once, in order, in the background.
@@ -171,9 +196,7 @@ async fn answer(
 
 /// Makes the default project and the built-in kinds.
 async fn prepare(engine: &Arc<Engine>, definitions: Vec<serde_json::Value>) -> Result<()> {
-    let caller = Caller {
-        principal: Arc::new(Principal::controller("apiserver")),
-    };
+    let caller = Caller::of(Principal::controller("apiserver"));
     let failed = |failure: Failure| Error::internal(failure.message());
     let namespaces = engine.registry.load().stored_at(NAMESPACES).map(Arc::clone);
     let default = Target {
@@ -203,7 +226,10 @@ async fn prepare(engine: &Arc<Engine>, definitions: Vec<serde_json::Value>) -> R
             ))
         })?;
     }
-    Ok(())
+    engine.reload_access().await.map_err(failed)?;
+    engine.prepare_access(&caller).await.map_err(failed)?;
+    engine.aggregate_now().await.map_err(failed)?;
+    engine.prepare_keys().await.map_err(failed)
 }
 
 fn state_error(error: StoreError) -> Error {

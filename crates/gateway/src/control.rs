@@ -93,6 +93,7 @@ where
     let patch = json!({
         "apiVersion": format!("{GROUP}/{VERSION}"),
         "kind": K::kind(&()),
+        "metadata": {"name": object.name_any()},
         "status": new,
     });
     let parameters = PatchParams::apply(MANAGER).force();

@@ -36,7 +36,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let start = tokio::time::Instant::now();
     while let Some(piece) = stream.next().await {
         match piece? {
-            Generated::Started { .. } => {}
+            Generated::Started { .. } | Generated::Likely(_) => {}
             Generated::Text(text) => {
                 write!(output, "{text}")?;
                 output.flush()?;

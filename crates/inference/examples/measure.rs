@@ -122,7 +122,7 @@ async fn run(engine: &Engine, model: &ModelFile, prompt: &str, max_tokens: usize
     let mut first = None;
     while let Some(piece) = stream.next().await {
         match piece? {
-            Generated::Started { .. } => {}
+            Generated::Started { .. } | Generated::Likely(_) => {}
             Generated::Text(_) => {
                 first.get_or_insert_with(|| start.elapsed());
             }

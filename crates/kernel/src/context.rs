@@ -7,7 +7,9 @@ use std::{
 
 use crate::{
     Authorizer, Clock, Roles, Settings, Tasks,
-    ports::{Chat, ControlProcess, Events, Exec, Models, Outbound, Prices, Records, Traces, Vault},
+    ports::{
+        Chat, ControlProcess, Events, Exec, Feed, Models, Outbound, Prices, Records, Signals, Traces, Vault,
+    },
 };
 
 /// Everything that a domain may use. Cheap to clone.
@@ -42,6 +44,10 @@ pub struct Ports {
     pub records: Arc<dyn Records>,
     /// What applications trace.
     pub traces: Arc<dyn Traces>,
+    /// What programs log and measure.
+    pub signals: Arc<dyn Signals>,
+    /// What was stored just now.
+    pub feed: Arc<Feed>,
     /// The embedded engine.
     pub chat: Arc<dyn Chat>,
     /// The model APIs of this process.
@@ -89,6 +95,11 @@ impl DataDir {
     /// Day files of traces.
     pub fn traces(&self) -> PathBuf {
         self.0.join("traces")
+    }
+
+    /// Day files of logs and metrics.
+    pub fn signals(&self) -> PathBuf {
+        self.0.join("signals")
     }
 
     /// The gateway's journal.

@@ -29,7 +29,7 @@ pub use principal::{
 };
 pub use project::{PROJECT_HEADER, project_of};
 pub use roles::{Role, Roles};
-pub use settings::{AccessLog, Capture, OpikLocal, Settings};
+pub use settings::{AccessLog, Capture, OpikLocal, Settings, StoreUrl};
 pub use tasks::Tasks;
 
 /// The body type of every HTTP message inside the process.

@@ -6,6 +6,7 @@
 mod blobs;
 mod commands;
 mod fetch;
+mod machine;
 mod model;
 mod size;
 mod source;

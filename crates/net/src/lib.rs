@@ -7,12 +7,13 @@
 
 mod certificate;
 mod exec;
+mod http1;
 mod listen;
 mod outbound;
 
 pub use certificate::{Authority, install_crypto_provider};
 pub use exec::SystemExec;
 pub use listen::{raise_open_files, serve};
-pub use outbound::{OutboundClient, OutboundOptions, ProxySettings};
+pub use outbound::{OutboundClient, OutboundOptions, ProxySettings, database_tls};
 /// What [`serve`] puts into the extensions of every request.
 pub use stead_kernel::http::Connection;

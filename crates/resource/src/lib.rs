@@ -7,10 +7,11 @@
 
 pub mod apply;
 mod canonical;
+pub mod names;
 pub mod patch;
 pub mod schema;
 pub mod selector;
 pub mod table;
 mod time;
 
-pub use schema::{FieldError, FieldErrorKind, Schema, SchemaError, UnknownField};
+pub use schema::{FieldError, FieldErrorKind, Schema, SchemaError, UnknownField, Verdict};

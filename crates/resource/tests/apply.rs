@@ -413,22 +413,29 @@ fn status_has_its_own_entry_and_its_applier_touches_nothing_else() {
     let live = apply(None, json!({"baseUrl": "u"}), "alice");
     let controller = Manager {
         subresource: "status",
+        resets: &["metadata", "spec"],
         ..manager("controller")
     };
     let mut applied = object(json!({"baseUrl": "other"}));
     applied["metadata"]["labels"] = json!({"a": "b"});
     applied["status"] = json!({"phase": "Ready"});
-    let live = server_side_apply(Some(&live), &applied, &provider_schema(), &controller, false)
+    let mut live = server_side_apply(Some(&live), &applied, &provider_schema(), &controller, false)
         .expect("no conflict");
-    assert_eq!(live["spec"]["baseUrl"], "u");
-    assert_eq!(live.pointer("/metadata/labels"), None);
     assert_eq!(live["status"], json!({"phase": "Ready"}));
     assert_eq!(live["metadata"]["managedFields"][1]["subresource"], "status");
+    assert_eq!(owned(&live, "controller"), json!({"f:status": {"f:phase": {}}}));
+    // What this part of the object does not hold is the caller's to restore.
+    live["spec"]["baseUrl"] = json!("u");
+    live["metadata"]
+        .as_object_mut()
+        .expect("a map")
+        .shift_remove("labels");
     let mut updated = live.clone();
     updated["status"]["phase"] = json!("Broken");
     updated["metadata"]["managedFields"] = json!([]);
     let other = Manager {
         subresource: "status",
+        resets: &["metadata", "spec"],
         ..manager("other")
     };
     track_update(Some(&live), &mut updated, &provider_schema(), &other);
@@ -542,35 +549,42 @@ fn objects_that_cannot_be_merged_are_refused_with_the_place() {
             json!({"metadata": {"managedFields": [{"manager": "m"}]}}),
             "metadata.managedFields must be nil",
         ),
-        (object(json!("text")), r#".spec: expected a map, got "text""#),
-        (
-            object(json!({"targets": {}})),
-            ".spec.targets: expected a list, got {}",
-        ),
-        (
-            object(json!({"targets": [1]})),
-            ".spec.targets[0]: an element of a keyed list must be an object",
-        ),
-        (
-            object(json!({"targets": [{"weight": 1}]})),
-            ".spec.targets[0]: an element of a keyed list must have its key (name)",
-        ),
-        (
-            object(json!({"targets": [{"name": "a"}, {"name": "a"}]})),
-            r#".spec.targets[1]: duplicate entries for key {"name":"a"}"#,
-        ),
-        (
-            object(json!({"tags": ["a", "a"]})),
-            r#".spec.tags[1]: duplicate entries for key "a""#,
-        ),
-        (
-            object(json!({"tags": [null]})),
-            ".spec.tags[0]: a set cannot hold null",
-        ),
     ];
     for (applied, wanted) in cases {
         let result = server_side_apply(None, &applied, &provider_schema(), &manager("alice"), false);
         assert_eq!(result, Err(ApplyError::Invalid(wanted.to_owned())), "{applied}");
+    }
+    for (spec, wanted) in [
+        (json!("text"), ".spec: expected map, got &{text}"),
+        (
+            json!({"targets": {}}),
+            ".spec.targets: expected list, got &{map[]}",
+        ),
+        (
+            json!({"targets": [1]}),
+            ".spec.targets: element 0: associative list with keys may not have non-map elements",
+        ),
+        (
+            json!({"targets": [{"weight": 1}]}),
+            ".spec.targets: element 0: associative list with keys has an element that omits all key fields [\"name\"] \
+             (and doesn't have default values for any key fields)",
+        ),
+        (
+            json!({"targets": [{"name": "a"}, {"name": "a"}]}),
+            ".spec.targets: duplicate entries for key [name=\"a\"]",
+        ),
+        (
+            json!({"tags": ["a", "a"]}),
+            ".spec.tags: duplicate entries for key [=\"a\"]",
+        ),
+        (
+            json!({"tags": [null]}),
+            ".spec.tags: element 0: associative list without keys has an element that's an explicit null",
+        ),
+    ] {
+        let result = server_side_apply(None, &object(spec), &provider_schema(), &manager("alice"), false);
+        let place = "failed to create typed patch object (/x; stead.dev/v1alpha1, Kind=X): ";
+        assert_eq!(result, Err(ApplyError::Untyped(format!("{place}{wanted}"))));
     }
     let mut live = object(json!({}));
     live["metadata"]["managedFields"] =
@@ -582,18 +596,20 @@ fn objects_that_cannot_be_merged_are_refused_with_the_place() {
         &manager("alice"),
         false,
     );
-    assert!(matches!(result, Err(ApplyError::Invalid(_))));
+    assert!(matches!(result, Err(ApplyError::Untyped(_))));
 }
 
 fn spec() -> impl Strategy<Value = Value> {
     let name = prop::sample::select(vec!["a", "b", "c"]);
     let word = prop::sample::select(vec!["1", "2"]);
-    let options = prop::collection::btree_map(name.clone(), word.clone(), 0..3);
-    let tags = prop::collection::btree_set(name.clone(), 0..3);
+    // A map that its applier empties is null until it is applied again, as kube-apiserver answers.
+    let options = prop::collection::btree_map(name.clone(), word.clone(), 1..3);
+    // Lists that merge by element are not empty here: nobody owns an empty one, so that the next apply begins anew.
+    let tags = prop::collection::btree_set(name.clone(), 1..3);
     let targets = prop::collection::btree_map(
         name.clone(),
         (prop::option::of(0..3), prop::option::of(word.clone())),
-        0..3,
+        1..3,
     );
     let models = prop::collection::vec(word.clone(), 0..2);
     (

@@ -23,6 +23,8 @@ impl Step<'_> {
             name: self.text("manager"),
             api_version: "v1",
             subresource: "",
+            resets: &[],
+            empty: &serde_json::Value::Null,
             now: "2026-01-02T03:04:05Z",
         };
         if self.text("op") == "update" {
@@ -46,7 +48,7 @@ impl Step<'_> {
                 lines.sort();
                 lines
             }
-            ApplyError::Invalid(reason) => vec![reason],
+            ApplyError::Invalid(reason) | ApplyError::Untyped(reason) => vec![reason],
         })
     }
 }

@@ -65,11 +65,11 @@ fn schemas_that_are_not_structural_are_refused_with_their_place() {
         ),
         (
             field(json!({"type": "string", "default": 5})),
-            "openAPIV3Schema.properties[spec].default: does not fit",
+            "openAPIV3Schema.properties[spec].default: Invalid value: \"integer\"",
         ),
         (
             field(json!({"type": "object", "properties": {"a": {"type": "string"}}, "default": {"b": 1}})),
-            "openAPIV3Schema.properties[spec].default: unknown field \"b\"",
+            "openAPIV3Schema.properties[spec].default: Invalid value: {\"b\":1}: must not have unknown fields",
         ),
         (
             field(json!({"type": "object", "additionalProperties": false})),
@@ -80,8 +80,8 @@ fn schemas_that_are_not_structural_are_refused_with_their_place() {
             "openAPIV3Schema.properties[spec].anyOf[0].type: ",
         ),
         (
-            field(json!({"type": "object", "oneOf": [{"properties": {"a": {"minLength": 1}}}]})),
-            "openAPIV3Schema.properties[spec].oneOf[0].properties[a]: must also be specified",
+            json!({"type": "object", "oneOf": [{"properties": {"a": {"minLength": 1}}}]}),
+            "openAPIV3Schema.oneOf[0].properties[a]: must also be specified",
         ),
         (
             field(json!({"type": "string", "x-kubernetes-list-type": "set"})),
@@ -131,7 +131,7 @@ fn faults_are_worded_as_the_kubernetes_api_server_words_them() {
         (
             json!({"type": "integer"}),
             json!(1.5),
-            r#"spec: Invalid value: "number": spec in body must be of type integer: "number""#,
+            r#"spec: Invalid value: "number": spec in body must be of type integer: "number"; <nil>: Invalid value: "": Checked value must be of type integer (default format) in spec"#,
         ),
         (
             json!({"type": "string", "enum": ["a", "b"]}),
@@ -206,18 +206,18 @@ fn faults_are_worded_as_the_kubernetes_api_server_words_them() {
         (
             json!({"type": "object", "properties": {"a": {"type": "string"}, "b": {"type": "string"}}, "oneOf": [{"required": ["a"]}, {"required": ["b"]}]}),
             json!({"a": "1", "b": "2"}),
-            r#"spec: Invalid value: "": "spec" must validate one and only one schema (oneOf). Found 2 valid alternatives"#,
+            r#"<nil>: Invalid value: "": "spec" must validate one and only one schema (oneOf). Found 2 valid alternatives"#,
         ),
         (
             json!({"type": "string", "not": {"enum": ["x"]}}),
             json!("x"),
-            r#"spec: Invalid value: "": "spec" must not validate the schema (not)"#,
+            r#"<nil>: Invalid value: "": "spec" must not validate the schema (not)"#,
         ),
     ];
     for (spec, value, wanted) in cases {
         let errors = schema_with(&spec).validate(&json!({"spec": value}));
         let errors: Vec<String> = errors.iter().map(ToString::to_string).collect();
-        assert_eq!(errors, [wanted], "{spec} {value}");
+        assert_eq!(errors.join("; "), wanted, "{spec} {value}");
     }
 }
 
@@ -387,13 +387,6 @@ fn defaults_fill_what_is_absent_at_every_depth() {
     );
 }
 
-#[test]
-fn rules_in_cel_are_reported_as_not_evaluated() {
-    let schema =
-        schema_with(&json!({"type": "object", "x-kubernetes-validations": [{"rule": "self.a > 1"}]}));
-    assert_eq!(schema.unevaluated_rules(), ["openAPIV3Schema.properties[spec]"]);
-}
-
 proptest! {
     #[test]
     fn pruning_and_defaulting_twice_change_nothing_more(mut object in any_json()) {
@@ -415,6 +408,7 @@ proptest! {
         let compiled = [Schema::compile(&schema), Schema::compile(&nested), Ok(Schema::any()), Ok(provider_schema())];
         for schema in compiled.into_iter().flatten() {
             schema.validate(&object);
+            schema.evaluate_rules(&object, Some(&object));
             let mut object = object.clone();
             schema.prune(&mut object);
             schema.default(&mut object);

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use clap::{Arg, ArgAction, ArgMatches};
 use serde_json::{Map, Value};
-use stead_kernel::{Error, Result, Settings};
+use stead_kernel::{Error, Result, Settings, StoreUrl};
 
 use crate::environment::Environment;
 
@@ -99,6 +99,18 @@ pub(crate) fn resolve(data: &Path, environment: &Environment, flags: &ArgMatches
         data_source(environment, data),
     )?;
     layers.finish()
+}
+
+/// The settings of a data folder for a command that has no flags for them: of the environment and of the file.
+///
+/// # Errors
+/// As [`resolve`].
+pub(crate) fn stored(data: &Path) -> Result<Settings> {
+    let none = clap::Command::new("stored")
+        .no_binary_name(true)
+        .args(arguments())
+        .get_matches_from(std::iter::empty::<String>());
+    Ok(resolve(data, &Environment::read(), &none)?.settings)
 }
 
 /// The configuration file, and whether someone asked for it by name.
@@ -209,6 +221,17 @@ impl Layers {
             let Some((name, text)) = pair.split_once('=') else {
                 return Err(Error::invalid(format!("--set {pair}: expected NAME=VALUE")));
             };
+            let hint = match name {
+                "recordsUrl" => {
+                    "give the address in STEAD_RECORDS_URL or in the configuration file, or leave the password to a passfile"
+                }
+                "eventsUrl" => "give the address in STEAD_EVENTS_URL or in the configuration file",
+                _ => "",
+            };
+            if !hint.is_empty() && StoreUrl::new(text).has_password() {
+                let wrong = format!("--set {name}: others on this machine can read the password in it");
+                return Err(Error::invalid(wrong).hint(hint));
+            }
             self.put_text(name, text, Source::Flag("--set".into()))?;
         }
         if let Some(listen) = flags.get_one::<String>("listen") {
@@ -249,13 +272,23 @@ impl Layers {
             .iter()
             .map(|(name, value, _)| (name.clone(), value.clone()))
             .collect();
-        let settings = serde_json::from_value(Value::Object(whole))
+        let settings: Settings = serde_json::from_value(Value::Object(whole))
             .map_err(|error| Error::invalid("the settings do not fit together").because(error))?;
         Ok(Resolved {
+            values: shown(&settings, self.0),
             settings,
-            values: self.0,
         })
     }
+}
+
+/// The values as the settings show them, which is without passwords.
+fn shown(settings: &Settings, values: Vec<(String, Value, Source)>) -> Vec<(String, Value, Source)> {
+    let shown = serde_json::to_value(settings).unwrap_or_default();
+    let show = |(name, value, source): (String, Value, Source)| {
+        let value = shown.get(&name).cloned().unwrap_or(value);
+        (name, value, source)
+    };
+    values.into_iter().map(show).collect()
 }
 
 /// The environment variable of a setting: `bodyLimit` is `STEAD_BODY_LIMIT`.

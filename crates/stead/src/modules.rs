@@ -1,6 +1,11 @@
 //! The list of domains: the one place that names them all.
 
-use stead_kernel::Module;
+use stead_kernel::{Collection, Module};
+
+/// The collections of records that they declare.
+pub(crate) fn collections() -> Vec<Collection> {
+    all().into_iter().flat_map(|module| module.collections).collect()
+}
 
 /// Every domain, in the order in which they start.
 pub(crate) fn all() -> Vec<Module> {

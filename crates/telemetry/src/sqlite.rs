@@ -78,7 +78,7 @@ impl From<Error> for KernelError {
             Error::Foreign { .. } => Self::invalid(error.to_string())
                 .hint("move the file away, or choose another data folder with --data"),
             Error::Damaged { .. } => Self::unavailable(error.to_string())
-                .hint("restore a backup with `stead restore`, or move the file away to begin anew"),
+                .hint("restore a backup with `stead restore`, or save what can be saved with `stead doctor --repair`"),
             Error::Exists(_) => Self::conflict(error.to_string()).hint("name a new place"),
             Error::Io { ref source, .. } if source.kind() == std::io::ErrorKind::StorageFull => full(error),
             Error::Io { .. } => Self::unavailable(error.to_string()).because(take_source(error)),
@@ -103,6 +103,11 @@ fn full(error: impl std::error::Error + Send + Sync + 'static) -> KernelError {
 fn from_sqlite(error: rusqlite::Error) -> KernelError {
     match error.sqlite_error_code() {
         Some(ErrorCode::DiskFull) => full(error),
+        Some(ErrorCode::OperationInterrupted) => KernelError::timeout(
+            "the answer took longer than it may, and was given up so that others get theirs",
+        )
+        .hint("ask for a shorter time or for one project, filter by narrower fields, or sort by nothing")
+        .because(error),
         Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => {
             KernelError::unavailable("a database file of the data folder is damaged")
                 .hint("see the log for its name; `stead doctor` checks every file")

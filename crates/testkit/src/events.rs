@@ -68,6 +68,16 @@ impl Events for MemoryEvents {
         Ok(page(rows, query.after.as_deref(), query.limit))
     }
 
+    async fn retire(&self, project: &str, before: Timestamp) -> Result<u64> {
+        let mut list = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = list.len();
+        list.retain(|event| match event {
+            Event::Request(row) => row.project != project || row.started >= before,
+            Event::Audit(_) => true,
+        });
+        Ok((known - list.len()) as u64)
+    }
+
     async fn request(&self, id: &str) -> Result<Option<RequestRow>> {
         Ok(self
             .all_requests()
@@ -134,6 +144,8 @@ fn request_matches(row: &RequestRow, query: &RequestQuery) -> bool {
         && is(query.provider.as_ref(), &row.provider)
         && is(query.key.as_ref(), &row.key)
         && is(query.user.as_ref(), &row.user)
+        && is(query.trace.as_ref(), &row.trace_id)
+        && (!query.traced || row.trace_id != row.id.replace('-', ""))
         && query.outcome.is_none_or(|outcome| outcome == row.outcome)
 }
 

@@ -4,9 +4,11 @@
 //! *Invariant:* nothing here reaches beyond this machine, and no production crate depends on it.
 
 mod api;
+mod clickhouse;
 mod clock;
 mod events;
 mod ports;
+mod postgres;
 mod process;
 mod proxy;
 mod records;
@@ -15,12 +17,14 @@ mod wait;
 mod web;
 
 pub use api::FakeApi;
+pub use clickhouse::ClickHouse;
 pub use clock::ManualClock;
 pub use events::MemoryEvents;
 pub use ports::{
     AllowAll, EMBEDDING_LIMIT, FakePorts, FakeVault, NoPrices, ScriptedChat, ScriptedExec, ScriptedModels,
     World, ports,
 };
+pub use postgres::Postgres;
 pub use process::{Process, Signal};
 pub use proxy::ConnectProxy;
 pub use records::MemoryRecords;

@@ -11,8 +11,9 @@ use stead_kernel::{
     AccessRequest, Authorizer, Body, Context, DataDir, Error, Identity, Ports, Principal, Result, Settings,
     Tasks, Timestamp,
     ports::{
-        Chat, Embedded, Exec, FinishReason, Generated, Generation, GenerationStream, ModelFile, Models,
-        Price, Prices, ProcessOutput, ProcessRequest, TokenUsage, Traces, Vault, traces,
+        Chat, Embedded, Exec, Feed, FinishReason, Generated, Generation, GenerationStream, ModelFile, Models,
+        Page, Price, Prices, ProcessOutput, ProcessRequest, Signals, TokenUsage, Traces, Vault, signals,
+        traces,
     },
 };
 use uuid::Uuid;
@@ -30,6 +31,10 @@ pub struct FakePorts {
     pub records: Arc<MemoryRecords>,
     /// None, unless the test puts a store here.
     pub traces: Arc<dyn Traces>,
+    /// None, unless the test puts a store here.
+    pub signals: Arc<dyn Signals>,
+    /// Nobody tells, unless the test does.
+    pub feed: Arc<Feed>,
     /// Answers what the test told it to.
     pub chat: Arc<ScriptedChat>,
     /// Asks nobody; answers as the test's script says.
@@ -47,6 +52,8 @@ impl Default for FakePorts {
             events: Arc::default(),
             records: Arc::new(MemoryRecords::new(clock.clone())),
             traces: Arc::new(NoTraces),
+            signals: Arc::new(NoSignals),
+            feed: Arc::default(),
             chat: Arc::default(),
             models: Arc::default(),
             exec: Arc::default(),
@@ -65,6 +72,8 @@ impl FakePorts {
             events: self.events.clone(),
             records: self.records.clone(),
             traces: self.traces.clone(),
+            signals: self.signals.clone(),
+            feed: self.feed.clone(),
             chat: self.chat.clone(),
             models: self.models.clone(),
             prices: Arc::new(NoPrices),
@@ -344,6 +353,40 @@ impl Chat for ScriptedChat {
     async fn unload(&self, _model: &ModelFile) {}
 }
 
+/// No store of logs and metrics.
+struct NoSignals;
+
+fn no_signals() -> Error {
+    Error::unsupported("this test has no store of logs and metrics")
+}
+
+#[async_trait]
+impl Signals for NoSignals {
+    async fn log(&self, _: &str, _: Vec<signals::LogRecord>) -> Result<()> {
+        Err(no_signals())
+    }
+
+    async fn logs(&self, _: signals::LogQuery) -> Result<Page<signals::LogRow>> {
+        Err(no_signals())
+    }
+
+    async fn measure(&self, _: &str, _: Vec<signals::Measured>) -> Result<()> {
+        Err(no_signals())
+    }
+
+    async fn known_metrics(&self, _: signals::MetricQuery) -> Result<Vec<signals::MetricRow>> {
+        Err(no_signals())
+    }
+
+    async fn points(&self, _: signals::MetricQuery) -> Result<Vec<signals::Series>> {
+        Err(no_signals())
+    }
+
+    async fn retire(&self, _: &str, _: Option<Timestamp>, _: Option<Timestamp>) -> Result<(u64, u64)> {
+        Err(no_signals())
+    }
+}
+
 /// No store of traces.
 struct NoTraces;
 
@@ -357,7 +400,11 @@ impl Traces for NoTraces {
         Err(no_traces())
     }
 
-    async fn entry(&self, _: traces::Kind, _: &str, _: Uuid) -> Result<Option<traces::Entry>> {
+    async fn entries_of(&self, _: traces::Kind, _: &str, _: Vec<Uuid>) -> Result<Vec<traces::Entry>> {
+        Err(no_traces())
+    }
+
+    async fn retire(&self, _: &str, _: Option<Uuid>, _: Timestamp) -> Result<u64> {
         Err(no_traces())
     }
 
@@ -375,6 +422,16 @@ impl Traces for NoTraces {
         _: traces::Query,
         _: traces::Bucket,
     ) -> Result<Vec<(Timestamp, traces::Sums)>> {
+        Err(no_traces())
+    }
+
+    async fn sums_by(
+        &self,
+        _: traces::Counted,
+        _: traces::Query,
+        _: traces::Bucket,
+        _: traces::Order,
+    ) -> Result<traces::Grouped> {
         Err(no_traces())
     }
 

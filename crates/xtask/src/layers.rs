@@ -3,9 +3,10 @@
 use std::{collections::BTreeSet, fs, path::Path};
 
 /// Each crate, its layer, and the crates of the workspace it may use besides `kernel`.
-const CRATES: [(&str, u8, &[&str]); 22] = [
+const CRATES: &[(&str, u8, &[&str])] = &[
     ("kernel", 0, &[]),
-    ("resource", 1, &[]),
+    ("cel", 1, &[]),
+    ("resource", 1, &["cel"]),
     ("dialects", 1, &[]),
     ("net", 1, &[]),
     ("apiserver", 1, &["resource"]),
@@ -15,14 +16,16 @@ const CRATES: [(&str, u8, &[&str]); 22] = [
     ("metering", 1, &[]),
     ("guard", 1, &[]),
     ("routing", 1, &[]),
+    ("scoring", 1, &["guard"]),
     ("gateway", 2, &["dialects", "guard", "metering", "routing"]),
-    ("observe", 2, &[]),
+    ("observe", 2, &["scoring"]),
     ("access", 2, &[]),
     ("secrets", 2, &[]),
     ("models", 2, &[]),
     ("chat", 2, &["dialects"]),
     ("batches", 2, &["dialects"]),
     ("cli", 3, &[]),
+    ("console", 3, &[]),
     ("stead", 4, &["*"]),
     ("testkit", 5, &[]),
     ("xtask", 5, &[]),

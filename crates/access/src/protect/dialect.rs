@@ -23,6 +23,8 @@ pub(super) enum Dialect {
     Opik,
     /// `/otlp`, and where Langfuse's exporters send.
     Otlp,
+    /// What OpenTelemetry's exporters call over gRPC.
+    Grpc,
     /// `/k8s`.
     Kubernetes,
     /// `/livez` and `/readyz`, which are asked by address, from anywhere.
@@ -32,7 +34,7 @@ pub(super) enum Dialect {
 }
 
 /// What begins with what; the first that matches counts.
-const PATHS: [(&str, Dialect); 10] = [
+const PATHS: [(&str, Dialect); 13] = [
     ("/v1/messages", Dialect::Anthropic),
     ("/v1", Dialect::OpenAi),
     ("/v1beta", Dialect::Gemini),
@@ -40,6 +42,18 @@ const PATHS: [(&str, Dialect); 10] = [
     ("/opik", Dialect::Opik),
     ("/otlp", Dialect::Otlp),
     ("/api/public/otel", Dialect::Otlp),
+    (
+        "/opentelemetry.proto.collector.trace.v1.TraceService",
+        Dialect::Grpc,
+    ),
+    (
+        "/opentelemetry.proto.collector.logs.v1.LogsService",
+        Dialect::Grpc,
+    ),
+    (
+        "/opentelemetry.proto.collector.metrics.v1.MetricsService",
+        Dialect::Grpc,
+    ),
     ("/k8s", Dialect::Kubernetes),
     ("/livez", Dialect::Probe),
     ("/readyz", Dialect::Probe),
@@ -65,6 +79,9 @@ impl Dialect {
     /// The answer that says why a request was not let in.
     pub(super) fn refuse(self, error: &Error) -> Response {
         let status = http::status(error.reason());
+        if self == Self::Grpc {
+            return grpc(error, status);
+        }
         (status, Json(self.body(error, status))).into_response()
     }
 
@@ -87,7 +104,7 @@ impl Dialect {
             Self::Ollama => json!({"error": message}),
             Self::Opik => json!({"code": code, "message": message}),
             // A `google.rpc.Status`: 16 is unauthenticated, 7 permission denied.
-            Self::Otlp => {
+            Self::Otlp | Self::Grpc => {
                 json!({"code": if status == StatusCode::UNAUTHORIZED { 16 } else { 7 }, "message": message})
             }
             Self::Kubernetes => json!({
@@ -99,6 +116,30 @@ impl Dialect {
             }}),
         }
     }
+}
+
+/// A refusal of gRPC's, which has no body (<https://github.com/grpc/grpc/blob/master/doc/PROTOCOL-HTTP2.md>).
+fn grpc(error: &Error, status: StatusCode) -> Response {
+    let code = if status == StatusCode::UNAUTHORIZED {
+        "16"
+    } else {
+        "7"
+    };
+    // Percent-encoded where it must be: what is no plain ASCII.
+    let message: String = error
+        .message()
+        .bytes()
+        .map(|byte| match byte {
+            b' '..=b'~' if byte != b'%' => char::from(byte).to_string(),
+            _ => format!("%{byte:02X}"),
+        })
+        .collect();
+    let headers = [
+        ("content-type", "application/grpc".to_owned()),
+        ("grpc-status", code.to_owned()),
+        ("grpc-message", message),
+    ];
+    (StatusCode::OK, headers).into_response()
 }
 
 #[cfg(test)]
@@ -120,6 +161,10 @@ mod tests {
             ("/opikx", Dialect::Own),
             ("/otlp/v1/traces", Dialect::Otlp),
             ("/api/public/otel/v1/traces", Dialect::Otlp),
+            (
+                "/opentelemetry.proto.collector.logs.v1.LogsService/Export",
+                Dialect::Grpc,
+            ),
             ("/api/public/x", Dialect::Own),
             ("/k8s/apis", Dialect::Kubernetes),
             ("/k8sx", Dialect::Own),

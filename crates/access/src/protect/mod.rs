@@ -19,14 +19,18 @@ use std::{
     task::{Context, Poll, ready},
 };
 
-use ::http::{HeaderMap, HeaderValue, header, request::Parts};
+use ::http::{HeaderMap, HeaderName, HeaderValue, header, header::Entry, request::Parts};
 use axum::{Router, extract::Request, response::Response, routing::future::RouteFuture};
 use base64::{Engine, engine::general_purpose::STANDARD};
 use stead_kernel::{Authenticator, Credential, Error, Identity};
 use tower::Service;
+use uuid::Uuid;
 
 use self::{cors::Cors, dialect::Dialect, hosts::Hosts};
 use crate::token;
+
+/// Under which name an answer tells its request's id.
+const REQUEST_ID: HeaderName = HeaderName::from_static("x-stead-request-id");
 
 /// What protects a server.
 pub struct Protection {
@@ -150,6 +154,9 @@ impl Future for Answering {
         }
         // Answers are what they say they are, and not for frames of other sites.
         add_security_headers(response.headers_mut(), this.dialect);
+        if response.status().as_u16() >= 400 {
+            name_failure(response.headers_mut());
+        }
         Poll::Ready(Ok(response))
     }
 }
@@ -167,7 +174,7 @@ impl Guard {
             return Err(Box::new(cors::preflight(&parts, dialect, welcome)));
         }
         // 3. Who is it? Opik's SDKs show a key without saying what sort of credential it is, Langfuse's as a password.
-        if matches!(dialect, Dialect::Opik | Dialect::Otlp) {
+        if matches!(dialect, Dialect::Opik | Dialect::Otlp | Dialect::Grpc) {
             name_scheme(&mut parts.headers);
         }
         if dialect == Dialect::Otlp {
@@ -244,6 +251,15 @@ fn check_gateway(identity: &Identity, path: &str) -> stead_kernel::Result<()> {
         return Ok(());
     }
     Err(Error::forbidden("this is nothing that a gateway needs"))
+}
+
+/// Gives a failure an id, unless it has one: who reports it names it, and the access log has it.
+fn name_failure(headers: &mut HeaderMap) {
+    if let Entry::Vacant(place) = headers.entry(REQUEST_ID)
+        && let Ok(id) = HeaderValue::from_str(&Uuid::now_v7().simple().to_string())
+    {
+        place.insert(id);
+    }
 }
 
 fn add_security_headers(headers: &mut HeaderMap, dialect: Dialect) {

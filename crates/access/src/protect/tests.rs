@@ -398,3 +398,15 @@ async fn a_key_without_a_scheme_is_one_in_opiks_api_and_nowhere_else() {
     let (_, _, none) = send(Method::GET, "/opik/api/is-alive/ping", &[]).await;
     assert_eq!(none, "nobody");
 }
+
+#[tokio::test]
+async fn each_failure_has_an_id_of_its_own_and_what_is_well_has_none() {
+    let failing = || send(Method::GET, "/api/x", &[("host", "evil.example")]);
+    let (first, second) = (failing().await, failing().await);
+    assert!(first.0.is_client_error());
+    let id = |headers: &HeaderMap| headers["x-stead-request-id"].to_str().unwrap().to_owned();
+    assert_eq!(id(&first.1).len(), 32);
+    assert_ne!(id(&first.1), id(&second.1));
+    let (status, headers, _) = send(Method::GET, "/api/x", &[("x-test", "admin")]).await;
+    assert!(status.is_success() && !headers.contains_key("x-stead-request-id"));
+}

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use serde_json::Value;
 use stead_kernel::Error;
 
-use super::Engine;
+use super::{Engine, text};
 use crate::{
     failure::{Failure, Outcome},
     kinds::{Form, ResourceType, from_newer, to_newer},
@@ -16,7 +16,7 @@ use crate::{
 };
 
 /// The first byte of a sealed body; a plain one begins with `{`.
-const SEALED: u8 = 1;
+pub(crate) const SEALED: u8 = 1;
 
 impl Engine {
     /// The stored form of an object.
@@ -27,7 +27,7 @@ impl Engine {
             from_newer(&mut stored);
             root_mut(&mut stored).insert("apiVersion".into(), "v1".into());
         }
-        let body = serde_json::to_vec(&stored)
+        let body = serde_json::to_vec(&text::in_order(stored))
             .map_err(|error| Error::internal("an object could not be written").because(error))?;
         let body = if kind.form == Form::Sealed {
             let mut sealed = vec![SEALED];

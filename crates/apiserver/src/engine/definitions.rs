@@ -115,6 +115,11 @@ impl Engine {
         let spec = definition.get("spec").cloned().unwrap_or_default();
         root_mut(&mut new).insert("spec".into(), spec);
         target.kind.schema.prune(&mut new);
+        target.kind.schema.default(&mut new);
+        target.kind.rules.complete(Some(&old), &mut new);
+        if new == old {
+            return Ok(());
+        }
         let changes = (old, new);
         self.replace(
             caller,

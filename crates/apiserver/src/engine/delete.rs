@@ -9,7 +9,7 @@ use stead_kernel::{DEFAULT_PROJECT, Verb};
 use super::{Caller, Engine, ListOptions, Target, definitions::set_condition, draft::next_generation};
 use crate::{
     failure::{Failure, Outcome},
-    kinds::rules::Rules,
+    kinds::rules::{CLEANUP, Rules},
     object::{self, map_mut, metadata_mut},
     store::{Action, Write},
 };
@@ -135,6 +135,10 @@ impl Engine {
             Propagation::Foreground => finalizers.push(FOREGROUND.into()),
             Propagation::Orphan => finalizers.push(ORPHAN.into()),
         }
+        let begins = target.kind.rules == Rules::Definition && !object::is_deleting(old);
+        if begins && !finalizers.iter().any(|finalizer| finalizer == CLEANUP) {
+            finalizers.push(CLEANUP.into());
+        }
         object::set_finalizers(&mut object, finalizers);
         if object::is_deleting(old) {
             return object;
@@ -142,7 +146,9 @@ impl Engine {
         let now = self.now();
         let metadata = metadata_mut(&mut object);
         metadata.insert("deletionTimestamp".into(), now.clone().into());
-        metadata.insert("deletionGracePeriodSeconds".into(), 0.into());
+        if target.kind.rules != Rules::Namespace {
+            metadata.insert("deletionGracePeriodSeconds".into(), 0.into());
+        }
         if target.kind.counted {
             next_generation(&mut object);
         }
@@ -151,15 +157,24 @@ impl Engine {
                 map_mut(&mut object, "status").insert("phase".into(), "Terminating".into());
             }
             Rules::Definition => {
-                let why = ("True", "InstanceDeletionPending", "its objects are being deleted");
+                let message =
+                    "CustomResourceDefinition marked for deletion; CustomResource deletion will begin soon";
+                let why = ("True", "InstanceDeletionPending", message);
                 set_condition(&mut object, "Terminating", why, &now);
             }
-            Rules::None | Rules::Secret | Rules::ConfigMap | Rules::Event => {}
+            Rules::None
+            | Rules::Role
+            | Rules::Binding
+            | Rules::Account
+            | Rules::Secret
+            | Rules::ConfigMap
+            | Rules::Event
+            | Rules::Lease => {}
         }
         object
     }
 
-    /// Deletes the objects that match; returns what they last were.
+    /// Deletes the objects that match; returns what they were.
     pub(crate) async fn delete_collection(
         self: &Arc<Self>,
         caller: &Caller,
@@ -173,7 +188,7 @@ impl Engine {
             let mut options = options.clone();
             options.preconditions.uid = object::uid(&item).into();
             match self.delete(caller, &named, &options).await {
-                Ok(Deleted::Gone(object) | Deleted::Waiting(object)) => Ok(Some(object)),
+                Ok(Deleted::Gone(_) | Deleted::Waiting(_)) => Ok(Some(item)),
                 Err(failure) if failure.is_not_found() => Ok(None),
                 Err(failure) => Err(failure),
             }
@@ -193,9 +208,10 @@ fn check_preconditions(target: &Target, old: &Value, conditions: &Preconditions)
     ] {
         if !wanted.is_empty() && wanted != found {
             let why = format!(
-                "Precondition failed: {what} in precondition: {wanted}, {what} in object meta: {found}"
+                "the {what} in the precondition ({wanted}) does not match the {what} in record ({found}). The object \
+                 might have been deleted and then recreated"
             );
-            return Err(Failure::conflict(&target.kind, &target.name, &why));
+            return Err(Failure::precondition(&target.kind, &target.name, &why));
         }
     }
     Ok(())
@@ -203,16 +219,19 @@ fn check_preconditions(target: &Target, old: &Value, conditions: &Preconditions)
 
 /// The answer to a deletion that is complete.
 pub(crate) fn gone_status(target: &Target, object: &Value) -> Value {
+    let mut details = json!({
+        "name": object::name(object),
+        "kind": target.kind.plural,
+        "uid": object::uid(object),
+    });
+    if !target.kind.group.is_empty() {
+        object::root_mut(&mut details).insert("group".into(), target.kind.group.clone().into());
+    }
     json!({
         "kind": "Status",
         "apiVersion": "v1",
         "metadata": {},
         "status": "Success",
-        "details": {
-            "name": object::name(object),
-            "group": target.kind.group,
-            "kind": target.kind.plural,
-            "uid": object::uid(object),
-        },
+        "details": details,
     })
 }

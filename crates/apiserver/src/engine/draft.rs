@@ -1,16 +1,20 @@
 //! From what a client sent to what is stored: cleaned, completed, checked, with the owners of its fields.
 
-use serde_json::Value;
+use serde_json::{Value, json};
 use stead_kernel::Admission;
 use stead_resource::{
     FieldError, FieldErrorKind,
     apply::{Manager, track_update},
 };
 
-use super::{Caller, Engine, FieldValidation, Part, Target, WriteOptions, metadata};
+use super::{
+    Caller, Engine, FieldValidation, Part, Target, WriteOptions,
+    identify::{Origin, identify},
+    metadata,
+};
 use crate::{
     failure::{Failure, Outcome},
-    kinds::{Form, ResourceType},
+    kinds::{Form, ResourceType, rules::Rules},
     object::{self, copy_field, metadata_mut, root_mut},
 };
 
@@ -31,81 +35,74 @@ pub(super) enum Tracking {
 pub(super) fn clean(
     target: &Target,
     body: &mut Value,
-    validation: FieldValidation,
+    options: &WriteOptions,
+    origin: Origin,
     warnings: &mut Vec<String>,
 ) -> Outcome<()> {
     if object::is_nested_deeper(body, LEVELS) {
         let message = format!("the object is nested more than {LEVELS} levels deep");
         return Err(Failure::bad_request(message));
     }
-    identify(target, body)?;
-    target.kind.rules.normalize(body);
-    let unknown: Vec<String> = target
-        .kind
-        .schema
-        .prune(body)
-        .into_iter()
-        .map(|field| field.to_string())
-        .collect();
-    warnings.extend(target.kind.rules.remarks(body));
-    match validation {
-        FieldValidation::Strict if !unknown.is_empty() => Err(Failure::bad_request(format!(
-            "{} in version {:?} cannot be handled as a {}: strict decoding error: {}",
-            target.kind.kind,
-            target.kind.version,
-            target.kind.kind,
-            unknown.join(", ")
-        ))),
+    let mut faults = options.duplicates.clone();
+    if let Err(failure) = identify(target, body, origin) {
+        // The original has read custom objects whole by then, and core ones not.
+        let is_read = target.kind.defined && !object::top(body, "kind").is_empty();
+        let told = is_read && options.validation == FieldValidation::Warn;
+        return Err(if told { failure.warned(faults) } else { failure });
+    }
+    if origin != Origin::Applied {
+        target.kind.rules.normalize(body);
+        let unknown = prune(target, body);
+        if !target.kind.defined {
+            // Of a field that it does not know, the original does not see that it is there twice.
+            faults.retain(|fault| {
+                let path = fault.strip_prefix("duplicate field ");
+                !path.is_some_and(|path| unknown.iter().any(|unknown| unknown.ends_with(path)))
+            });
+        }
+        faults.extend(unknown);
+    }
+    warnings.extend(metadata::remarks(target, body));
+    match options.validation {
+        FieldValidation::Strict if !faults.is_empty() => {
+            let yaml = faults.iter().any(|fault| fault.starts_with("line "));
+            let why = if yaml {
+                format!("yaml: unmarshal errors:\n  {}", faults.join("\n  "))
+            } else {
+                faults.join(", ")
+            };
+            if origin == Origin::Applied {
+                return Err(Failure::bad_request(format!(
+                    "error strict decoding YAML: error converting YAML to JSON: {why}"
+                )));
+            }
+            let why = format!("strict decoding error: {why}");
+            if origin == Origin::Patched {
+                return Err(Failure::unfit_patch(&why));
+            }
+            let (kind, version) = (&target.kind.kind, &target.kind.version);
+            Err(Failure::bad_request(format!(
+                "{kind} in version {version:?} cannot be handled as a {kind}: {why}"
+            )))
+        }
         FieldValidation::Warn => {
-            warnings.extend(unknown);
+            warnings.extend(faults);
             Ok(())
         }
         FieldValidation::Strict | FieldValidation::Ignore => Ok(()),
     }
 }
 
-fn identify(target: &Target, body: &mut Value) -> Outcome<()> {
-    if !body.is_object() {
-        return Err(Failure::bad_request("the body is not an object"));
+/// Removes the fields that the schema does not know, and tells them as the original does.
+fn prune(target: &Target, body: &mut Value) -> Vec<String> {
+    let unknown = target.kind.schema.prune(body).into_iter();
+    let mut unknown: Vec<String> = unknown
+        .map(|field| format!("unknown field {:?}", field.path))
+        .collect();
+    if target.kind.defined {
+        unknown.sort();
     }
-    for (field, expected) in [
-        ("apiVersion", target.kind.api_version()),
-        ("kind", target.kind.kind.clone()),
-    ] {
-        let given = object::top(body, field);
-        if !given.is_empty() && given != expected {
-            return Err(Failure::bad_request(format!(
-                "the {field} in the data ({given}) does not match the expected {field} ({expected})"
-            )));
-        }
-        root_mut(body).insert(field.into(), expected.into());
-    }
-    if body.get("metadata").is_some_and(|metadata| !metadata.is_object()) {
-        return Err(Failure::bad_request("the metadata is not an object"));
-    }
-    if target.kind.namespaced {
-        let given = object::namespace(body);
-        if !given.is_empty() && given != target.namespace {
-            return Err(Failure::bad_request(format!(
-                "the namespace of the provided object ({given}) does not match the namespace sent on the request ({})",
-                target.namespace
-            )));
-        }
-        metadata_mut(body).insert("namespace".into(), target.namespace.clone().into());
-    } else {
-        metadata_mut(body).shift_remove("namespace");
-    }
-    let given = object::name(body);
-    if !target.name.is_empty() && given != target.name {
-        if !given.is_empty() {
-            return Err(Failure::bad_request(format!(
-                "the name of the object ({given}) does not match the name on the URL ({})",
-                target.name
-            )));
-        }
-        metadata_mut(body).insert("name".into(), target.name.clone().into());
-    }
-    Ok(())
+    unknown
 }
 
 impl Engine {
@@ -121,14 +118,29 @@ impl Engine {
     ) -> Outcome<Value> {
         let kind = &target.kind;
         let now = self.now();
-        separate(target, old, &mut new, &now, tracking);
-        kind.schema.default(&mut new);
+        separate(target, old, &mut new, &now);
+        match tracking {
+            Tracking::Compare => kind.schema.default(&mut new),
+            // What was applied as null was meant.
+            Tracking::Applied => kind.schema.complete(&mut new),
+        }
+        tidy(kind, &mut new);
+        // What the kind's rules fill in is nobody's.
+        let sent = (tracking == Tracking::Compare && target.part != Part::Status && kind.rules.completes())
+            .then(|| new.clone());
         if target.part != Part::Status {
             kind.rules.complete(old, &mut new);
+        }
+        if let (Rules::Namespace, Part::Main, Some(old)) = (kind.rules, target.part, old) {
+            // Only `finalize` changes the finalizers.
+            copy_field(root_mut(&mut new), old.as_object(), "spec");
         }
         self.complete_definition(target, old, &mut new, &now);
         check(target, old, &new)?;
         if target.part == Part::Main {
+            self.check_grant(caller, target, old, &new)?;
+        }
+        if matches!(target.part, Part::Main | Part::Scale) {
             self.admit(caller, target, old, &mut new)?;
         }
         if tracking == Tracking::Compare {
@@ -137,8 +149,19 @@ impl Engine {
                 api_version: &kind.api_version(),
                 subresource: target.part.as_str(),
                 now: &now,
+                resets: resets(target),
+                empty: &kind.empty,
             };
-            track_update(old, &mut new, &kind.schema, &manager);
+            match sent {
+                Some(mut sent) => {
+                    track_update(old, &mut sent, &kind.schema, &manager);
+                    copy_field(metadata_mut(&mut new), object::metadata(&sent), "managedFields");
+                }
+                None => track_update(old, &mut new, &kind.schema, &manager),
+            }
+        }
+        if kind.rules == Rules::Definition && target.part == Part::Main {
+            own_status(target, old, &mut new, &now);
         }
         if let Some(old) = old {
             if same(old, &new) {
@@ -171,14 +194,73 @@ impl Engine {
     }
 }
 
-/// Keeps each part of the object from the writers of the other, and the server's own fields from all.
-fn separate(target: &Target, old: Option<&Value>, new: &mut Value, now: &str, tracking: Tracking) {
-    let Some(old) = old else {
-        let fields = metadata_mut(new).get("managedFields").cloned();
-        metadata::begin(new, now, target.kind.counted);
-        if let Some(fields) = fields.filter(|_| tracking == Tracking::Applied) {
-            metadata_mut(new).insert("managedFields".into(), fields);
+/// Gives the server the status of a definition that it has written itself.
+fn own_status(target: &Target, old: Option<&Value>, new: &mut Value, now: &str) {
+    let mut before = new.clone();
+    let status = object::map_mut(&mut before, "status");
+    if let Some(old) = old.and_then(|old| old.get("status")?.as_object()) {
+        for field in ["acceptedNames", "conditions"] {
+            copy_field(status, Some(old), field);
         }
+    } else {
+        // This much is there before anything is found out.
+        status.insert("acceptedNames".into(), json!({}));
+        status.insert("conditions".into(), json!([]));
+    }
+    let status = Target {
+        part: Part::Status,
+        ..target.clone()
+    };
+    let manager = Manager {
+        name: "kube-apiserver",
+        api_version: &target.kind.api_version(),
+        subresource: status.part.as_str(),
+        now,
+        resets: resets(&status),
+        empty: &target.kind.empty,
+    };
+    track_update(Some(&before), new, &target.kind.schema, &manager);
+}
+
+/// Writes an object as the original does: what is empty in the metadata is left out, and a core kind's fields that are
+/// always there are there.
+fn tidy(kind: &ResourceType, object: &mut Value) {
+    let is_empty = |value: &Value| match value {
+        Value::Null => true,
+        Value::Array(list) => list.is_empty(),
+        Value::Object(map) => map.is_empty(),
+        Value::String(text) => text.is_empty(),
+        Value::Bool(_) | Value::Number(_) => false,
+    };
+    // An empty list of owners asks for something.
+    metadata_mut(object).retain(|name, value| name == "managedFields" || !is_empty(value));
+    if kind.defined || kind.rules == Rules::Definition {
+        return;
+    }
+    let root = root_mut(object);
+    root.retain(|name, value| name == "metadata" || !is_empty(value));
+    if let (Rules::Namespace, Some(Value::Object(spec))) = (kind.rules, root.get_mut("spec")) {
+        spec.retain(|_, value| !is_empty(value));
+    }
+    for (name, value) in kind.empty.as_object().into_iter().flatten() {
+        root.entry(name.as_str()).or_insert_with(|| value.clone());
+    }
+}
+
+/// The top-level fields that nobody comes to own through this part of the object.
+pub(super) fn resets(target: &Target) -> &'static [&'static str] {
+    match target.part {
+        Part::Main | Part::Scale if target.kind.status => &["status"],
+        Part::Main | Part::Scale | Part::Finalize => &[],
+        Part::Status if target.kind.defined => &["metadata", "spec"],
+        Part::Status => &["spec"],
+    }
+}
+
+/// Keeps each part of the object from the writers of the other, and the server's own fields from all.
+fn separate(target: &Target, old: Option<&Value>, new: &mut Value, now: &str) {
+    let Some(old) = old else {
+        metadata::begin(new, now, target.kind.counted);
         if target.kind.status {
             root_mut(new).shift_remove("status");
         }
@@ -206,7 +288,10 @@ fn separate(target: &Target, old: Option<&Value>, new: &mut Value, now: &str, tr
 /// in can still be changed elsewhere.
 fn check(target: &Target, old: Option<&Value>, new: &Value) -> Outcome<()> {
     let kind = &target.kind;
-    let mut errors = metadata::check(old, new);
+    let mut errors = metadata::check(kind, old, new);
+    if kind.names_are_segments() {
+        errors.retain(|error| error.path != "metadata.name");
+    }
     errors.extend(kind.rules.check(old, new));
     // What a rule says about a fault is more than what the schema says about it.
     let told: Vec<(String, FieldErrorKind)> = errors
@@ -214,6 +299,11 @@ fn check(target: &Target, old: Option<&Value>, new: &Value) -> Outcome<()> {
         .map(|error| (error.path.clone(), error.kind))
         .collect();
     let schema = schema_faults(kind, new).into_iter();
+    // Elements of the metadata's lists may occur twice.
+    let schema = schema
+        .filter(|error| error.kind != FieldErrorKind::Duplicate || !error.path.starts_with("metadata."))
+        // They are looked at above.
+        .filter(|error| !error.path.starts_with("metadata.ownerReferences["));
     errors.extend(schema.filter(|error| !told.contains(&(error.path.clone(), error.kind))));
     if target.part == Part::Status {
         errors.retain(|error| error.path == "status" || error.path.starts_with("status."));
@@ -223,11 +313,39 @@ fn check(target: &Target, old: Option<&Value>, new: &Value) -> Outcome<()> {
         before.extend(kind.rules.check(None, old));
         errors.retain(|error| !before.contains(error));
     }
+    errors.extend(broken_rules(kind, old, new, &errors));
     if errors.is_empty() {
         Ok(())
     } else {
         Err(Failure::invalid(kind, object::name(new), &errors))
     }
+}
+
+/// What the kind's validation rules say; nothing but that they were not asked when the object has not even the form
+/// that they are written for.
+fn broken_rules(
+    kind: &ResourceType,
+    old: Option<&Value>,
+    new: &Value,
+    errors: &[FieldError],
+) -> Vec<FieldError> {
+    let blocks = |error: &FieldError| match error.kind {
+        FieldErrorKind::NotSupported
+        | FieldErrorKind::Required
+        | FieldErrorKind::TooLong
+        | FieldErrorKind::TooMany
+        | FieldErrorKind::TypeInvalid => true,
+        FieldErrorKind::Invalid | FieldErrorKind::Duplicate | FieldErrorKind::Forbidden => false,
+    };
+    if !kind.schema.has_rules() {
+        return Vec::new();
+    }
+    if errors.iter().any(blocks) {
+        let detail = "some validation rules were not checked because the object was invalid; correct the existing \
+                      errors to complete validation";
+        return vec![FieldError::new("<nil>", FieldErrorKind::Invalid, detail).with_value("null")];
+    }
+    kind.schema.evaluate_rules(new, old).errors
 }
 
 /// What the schema says about an object; of a kind that is sealed, without the values.
@@ -263,7 +381,7 @@ fn same(old: &Value, new: &Value) -> bool {
 
 /// Counts a change of anything but the metadata and the status.
 fn count(target: &Target, old: &Value, new: &mut Value) {
-    if !target.kind.counted || target.part != Part::Main {
+    if !target.kind.counted || !matches!(target.part, Part::Main | Part::Scale) {
         return;
     }
     let meant = |object: &Value| {

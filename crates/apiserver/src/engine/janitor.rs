@@ -11,7 +11,7 @@ use stead_kernel::{Principal, Timestamp, Verb};
 use tokio::time::{Instant, sleep_until};
 
 use super::{
-    Caller, DeleteOptions, Deleted, Engine, Part, Preconditions, Target, WriteOptions,
+    Caller, DeleteOptions, Deleted, Engine, Part, Preconditions, Propagation, Target, WriteOptions,
     delete::{FOREGROUND, ORPHAN},
     draft::Tracking,
     write::target_of,
@@ -20,9 +20,11 @@ use crate::{
     failure::Outcome,
     kinds::{DEFINITIONS, EVENTS, NAMESPACES, rules::CLEANUP},
     object::{self, metadata_mut},
-    store::{Action, Key, StoreError, Write},
+    store::Key,
 };
 
+/// Who owns what is changed here, as in the original.
+const MANAGER: &str = "kube-controller-manager";
 /// How many objects are worked on at a time, so that their writes share commits.
 const CONCURRENCY: usize = 32;
 /// After a failure, another try.
@@ -66,10 +68,8 @@ fn report(outcome: Outcome<()>) -> bool {
     }
 }
 
-fn caller() -> Caller {
-    Caller {
-        principal: Arc::new(Principal::controller("garbage-collector")),
-    }
+pub(super) fn caller() -> Caller {
+    Caller::of(Principal::controller("garbage-collector"))
 }
 
 impl Engine {
@@ -83,7 +83,7 @@ impl Engine {
             .await
     }
 
-    async fn for_each<F, Fut>(self: &Arc<Self>, keys: Vec<Key>, work: F) -> Outcome<()>
+    pub(super) async fn for_each<F, Fut>(self: &Arc<Self>, keys: Vec<Key>, work: F) -> Outcome<()>
     where
         F: Fn(Arc<Self>, Key) -> Fut,
         Fut: Future<Output = Outcome<()>>,
@@ -98,7 +98,7 @@ impl Engine {
         results.into_iter().find(serious).unwrap_or(Ok(()))
     }
 
-    fn found(&self, key: &Key) -> Outcome<Option<(Target, Value)>> {
+    pub(super) fn found(&self, key: &Key) -> Outcome<Option<(Target, Value)>> {
         let Some(kind) = self.registry.load().stored_at(&key.resource).map(Arc::clone) else {
             return Ok(None);
         };
@@ -121,18 +121,19 @@ impl Engine {
             }
         }
         if kept.is_empty() {
-            return self.remove(&target, &object).await;
+            return self.remove(&target, &object, Propagation::Background).await;
         }
         let mut new = object.clone();
         metadata_mut(&mut new).insert("ownerReferences".into(), kept.into());
         self.change(&target, object, new).await
     }
 
-    async fn remove(&self, target: &Target, object: &Value) -> Outcome<()> {
+    async fn remove(&self, target: &Target, object: &Value, propagation: Propagation) -> Outcome<()> {
         if object::is_deleting(object) {
             return Ok(());
         }
         let options = DeleteOptions {
+            propagation,
             preconditions: Preconditions {
                 uid: object::uid(object).into(),
                 version: String::new(),
@@ -144,9 +145,9 @@ impl Engine {
         }
     }
 
-    async fn change(&self, target: &Target, old: Value, new: Value) -> Outcome<()> {
+    pub(super) async fn change(&self, target: &Target, old: Value, new: Value) -> Outcome<()> {
         let options = WriteOptions {
-            manager: "garbage-collector".into(),
+            manager: MANAGER.into(),
             ..WriteOptions::default()
         };
         self.replace(
@@ -174,9 +175,7 @@ impl Engine {
             return self.set_free(&target, object).await;
         }
         if finalizers.contains(&FOREGROUND) {
-            let owner = object::uid(&object).into();
-            let dependents = self.store.dependents(owner, &key.namespace).await?;
-            return self.after(&target, object, dependents, FOREGROUND).await;
+            return self.go_last(&target, object).await;
         }
         if *key.resource == *NAMESPACES {
             return self.finish_namespace(&target, object).await;
@@ -219,11 +218,79 @@ impl Engine {
         self.change(target, object, new).await
     }
 
-    async fn remove_all(self: &Arc<Self>, keys: Vec<Key>) -> Outcome<()> {
+    /// Removes the dependents that an owner waits for, and when there are none left, lets it go. Dependents that do not
+    /// block it go when it is gone.
+    async fn go_last(self: &Arc<Self>, target: &Target, object: Value) -> Outcome<()> {
+        let uid = object::uid(&object).to_owned();
+        let mut blocking = Vec::new();
+        for key in self.store.dependents(uid.clone(), &target.namespace).await? {
+            if let Some((dependent, found)) = self.found(&key)?
+                && blocks(&found, &uid)
+            {
+                blocking.push((dependent, found));
+            }
+        }
+        if blocking.is_empty() {
+            return self.after(target, object, Vec::new(), FOREGROUND).await;
+        }
+        for (dependent, found) in blocking {
+            match self.go_before(&dependent, found).await {
+                Err(failure) if !failure.is_race() && !failure.is_not_found() => return Err(failure),
+                Err(_) | Ok(()) => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// Removes a dependent whose owner waits for that; one that has another owner is set free instead, and one whose own
+    /// dependents wait for theirs, which may be the owner itself, lets the owner go.
+    async fn go_before(self: &Arc<Self>, target: &Target, object: Value) -> Outcome<()> {
+        let mut solid = Vec::new();
+        for owner in object::owners(&object) {
+            let found = self.owner(owner, &target.namespace)?;
+            if found.is_some_and(|found| !waits(&found)) {
+                solid.push(owner.clone());
+            }
+        }
+        if !solid.is_empty() {
+            let mut new = object.clone();
+            metadata_mut(&mut new).insert("ownerReferences".into(), solid.into());
+            return self.change(target, object, new).await;
+        }
+        let mut propagation = Propagation::Background;
+        for key in self
+            .store
+            .dependents(object::uid(&object).to_owned(), &target.namespace)
+            .await?
+        {
+            propagation = Propagation::Foreground;
+            if self.found(&key)?.is_some_and(|(_, found)| waits(&found)) {
+                let mut new = object.clone();
+                unblock(&mut new);
+                self.change(target, object.clone(), new).await?;
+                let Some((_, changed)) = self.found(&target.key())? else {
+                    return Ok(());
+                };
+                return self.remove(target, &changed, propagation).await;
+            }
+        }
+        self.remove(target, &object, propagation).await
+    }
+
+    /// The object that a reference names, if it is there.
+    fn owner(&self, reference: &Value, namespace: &str) -> Outcome<Option<Value>> {
+        let key = self
+            .store
+            .key_of_owner(object::top(reference, "uid"), namespace)?;
+        let Some(key) = key else { return Ok(None) };
+        Ok(self.found(&key)?.map(|(_, object)| object))
+    }
+
+    pub(super) async fn remove_all(self: &Arc<Self>, keys: Vec<Key>) -> Outcome<()> {
         // Boxed: a namespace's objects may be removed by what removes objects.
         Box::pin(self.for_each(keys, |engine, key| async move {
             match engine.found(&key)? {
-                Some((target, object)) => engine.remove(&target, &object).await,
+                Some((target, object)) => engine.remove(&target, &object, Propagation::Background).await,
                 None => Ok(()),
             }
         }))
@@ -253,37 +320,6 @@ impl Engine {
         self.after(target, object, Vec::new(), ORPHAN).await
     }
 
-    /// Removes what is in a namespace, and then the namespace.
-    async fn finish_namespace(self: &Arc<Self>, target: &Target, object: Value) -> Outcome<()> {
-        let registry = self.registry.load_full();
-        let mut content = Vec::new();
-        let mut seen: Vec<&str> = Vec::new();
-        for kind in registry.types().iter().filter(|kind| kind.namespaced) {
-            if !seen.contains(&&*kind.storage) {
-                seen.push(&kind.storage);
-                content.extend(self.store.keys_of(&kind.storage, Some(&target.name)).await?);
-            }
-        }
-        if !content.is_empty() {
-            return self.remove_all(content).await;
-        }
-        if !object::finalizers(&object).is_empty() {
-            return Ok(());
-        }
-        let write = Write {
-            key: target.key(),
-            action: Action::RemoveEmpty {
-                expected: object::version(&object),
-            },
-            audit: self.audit(&caller(), Verb::Delete, target, ""),
-            was: None,
-        };
-        match self.store.write(write).await {
-            Ok(_) | Err(StoreError::NotEmpty | StoreError::Conflict | StoreError::Missing) => Ok(()),
-            Err(error) => Err(error.into()),
-        }
-    }
-
     /// Removes the events that nobody has seen for an hour.
     async fn expire_events(self: &Arc<Self>) -> Outcome<()> {
         let Some(kind) = self.registry.load().find("", "v1", "events").map(Arc::clone) else {
@@ -305,6 +341,27 @@ impl Engine {
             .map(|event| target.named(object::namespace(event), object::name(event)).key())
             .collect();
         self.remove_all(old).await
+    }
+}
+
+/// Whether an object is being deleted and waits for its dependents.
+fn waits(object: &Value) -> bool {
+    object::is_deleting(object) && object::finalizers(object).contains(&FOREGROUND)
+}
+
+/// Whether the owner with this uid has to wait for the object.
+fn blocks(object: &Value, uid: &str) -> bool {
+    object::owners(object).iter().any(|owner| {
+        let blocking = owner.get("blockOwnerDeletion").and_then(Value::as_bool);
+        object::top(owner, "uid") == uid && blocking == Some(true)
+    })
+}
+
+/// Lets an object's owners go before it.
+fn unblock(object: &mut Value) {
+    let owners = metadata_mut(object).get_mut("ownerReferences");
+    for owner in owners.and_then(Value::as_array_mut).into_iter().flatten() {
+        object::root_mut(owner).insert("blockOwnerDeletion".into(), false.into());
     }
 }
 

@@ -1,13 +1,18 @@
 //! What is done to objects, whoever asks: HTTP requests and the server's own tidying use the same operations.
 
-mod codec;
+mod access;
+pub(crate) mod codec;
 mod definitions;
 mod delete;
 mod draft;
+mod identify;
 mod janitor;
 mod metadata;
+mod namespace;
 mod patch;
 mod read;
+mod scale;
+mod text;
 mod write;
 
 use std::{collections::HashMap, sync::Arc};
@@ -20,16 +25,21 @@ use stead_kernel::{
 };
 
 use crate::{
+    accounts::Keys,
     failure::{Failure, Outcome},
+    http::Fairness,
     kinds::{Registry, ResourceType},
     metrics::Metrics,
     object,
+    rbac::Rbac,
     store::{Key, Store},
 };
+pub(crate) use access::aggregate;
 pub(crate) use delete::{DeleteOptions, Deleted, Preconditions, Propagation, gone_status};
 pub(crate) use janitor::tidy;
 pub(crate) use patch::PatchKind;
 pub(crate) use read::{ListOptions, Listed, Selectors};
+pub(crate) use text::Items;
 
 /// Everything that the operations work with.
 pub(crate) struct Engine {
@@ -48,6 +58,16 @@ pub(crate) struct Engine {
     /// Held while a definition is written, so that two cannot take the same names.
     pub(crate) definitions: tokio::sync::Mutex<()>,
     pub(crate) metrics: Metrics,
+    /// The same as `authorizer`, with the roles that it asks.
+    pub(crate) rbac: Arc<Rbac>,
+    /// Whose turn it is.
+    pub(crate) fairness: Fairness,
+    /// The keys that sign tokens of service accounts.
+    pub(crate) keys: Keys,
+    /// Held while the stored roles are read.
+    pub(crate) access: tokio::sync::Mutex<()>,
+    /// Told when roles were read again.
+    pub(crate) access_changed: tokio::sync::Notify,
 }
 
 /// Which part of an object is written.
@@ -58,6 +78,8 @@ pub(crate) enum Part {
     Status,
     /// The finalizers of a namespace.
     Finalize,
+    /// How many of something there should be, as `autoscaling/v1` has it.
+    Scale,
 }
 
 impl Part {
@@ -67,6 +89,7 @@ impl Part {
             Self::Main => "",
             Self::Status => "status",
             Self::Finalize => "finalize",
+            Self::Scale => "scale",
         }
     }
 }
@@ -102,6 +125,29 @@ impl Target {
 #[derive(Clone)]
 pub(crate) struct Caller {
     pub(crate) principal: Arc<Principal>,
+    /// Who asks under the principal's name, if it is not they themselves.
+    pub(crate) acting: Option<Arc<Acting>>,
+}
+
+/// Someone who asks under another name.
+#[derive(Debug, Default)]
+pub(crate) struct Acting {
+    /// Who it is.
+    pub(crate) impersonator: String,
+    /// The uid that they give the other.
+    pub(crate) uid: String,
+    /// What they say about the other, as a map of lists.
+    pub(crate) extra: Value,
+}
+
+impl Caller {
+    /// Someone who asks for themselves.
+    pub(crate) fn of(principal: Principal) -> Self {
+        Self {
+            principal: Arc::new(principal),
+            acting: None,
+        }
+    }
 }
 
 /// What is done about unknown fields.
@@ -123,6 +169,8 @@ pub(crate) struct WriteOptions {
     pub(crate) validation: FieldValidation,
     /// Take over the fields of others in an apply.
     pub(crate) force: bool,
+    /// What is said of members that occur twice in what was sent.
+    pub(crate) duplicates: Vec<String>,
 }
 
 /// What a write made.
@@ -147,7 +195,7 @@ impl Engine {
         };
         self.authorizer
             .authorize(&caller.principal, &request)
-            .map_err(|error| Failure::from(error).about(&target.kind, &target.name))
+            .map_err(|why| Failure::denied(&caller.principal.user, &target.kind, &request, why))
     }
 
     /// The time now, as Kubernetes writes it.
@@ -170,11 +218,36 @@ impl Engine {
             project: target.namespace.clone(),
             name: target.name.clone(),
             resource_version: String::new(),
-            detail: if manager.is_empty() {
-                Value::Null
-            } else {
-                serde_json::json!({"manager": manager})
-            },
+            detail: detail(caller, manager),
         })
+    }
+}
+
+impl Engine {
+    /// Records that a token was issued for a service account.
+    pub(crate) async fn note_token(&self, caller: &Caller, account: &Target, about: Value) -> Outcome<()> {
+        let Some(mut row) = self.audit(caller, Verb::Create, account, "") else {
+            return Ok(());
+        };
+        row.subresource = "token".into();
+        let detail = object::root_mut(&mut row.detail);
+        detail.insert("token".into(), about);
+        Ok(self.store.note(row).await?)
+    }
+}
+
+/// What else is recorded of a write: the manager of its fields, and who did it under another's name.
+fn detail(caller: &Caller, manager: &str) -> Value {
+    let mut detail = serde_json::Map::new();
+    if !manager.is_empty() {
+        detail.insert("manager".into(), manager.into());
+    }
+    if let Some(acting) = &caller.acting {
+        detail.insert("impersonator".into(), acting.impersonator.clone().into());
+    }
+    if detail.is_empty() {
+        Value::Null
+    } else {
+        detail.into()
     }
 }

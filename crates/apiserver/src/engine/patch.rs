@@ -39,6 +39,16 @@ impl PatchKind {
         }
     }
 
+    /// The media types of the patches that a kind understands.
+    pub(crate) fn accepted(target: &Target) -> &'static str {
+        if target.kind.strategic {
+            "application/json-patch+json, application/merge-patch+json, application/strategic-merge-patch+json, \
+             application/apply-patch+yaml"
+        } else {
+            CUSTOM_PATCHES
+        }
+    }
+
     /// Whether the patch is meant for one version of the object only.
     pub(super) fn is_conditional(self, patch: &Value) -> bool {
         match self {
@@ -55,7 +65,7 @@ impl PatchKind {
     }
 
     /// The object that the patch makes of `old`.
-    pub(super) fn apply(self, target: &Target, old: &Value, patch: &Value) -> Outcome<Value> {
+    pub(crate) fn apply(self, target: &Target, old: &Value, patch: &Value) -> Outcome<Value> {
         let made = match self {
             Self::Json if patch.as_array().is_some_and(|list| list.len() > OPERATIONS) => {
                 let message = format!("a JSON patch may have at most {OPERATIONS} operations");
@@ -73,7 +83,12 @@ impl PatchKind {
         };
         made.map_err(|error| match error {
             PatchError::Malformed(message) => Failure::bad_request(message),
+            PatchError::Unprocessable(message) if self == Self::Json => {
+                tracing::debug!(message, "a JSON patch does not fit its object");
+                Failure::rejected()
+            }
             PatchError::Unprocessable(message) => Failure::unprocessable(message),
+            PatchError::Unknown(message) => Failure::plain(message),
             PatchError::TooLarge(message) => Failure::oversized(message),
         })
     }

@@ -4,11 +4,15 @@ use std::sync::Arc;
 
 use serde_json::Value;
 use stead_kernel::Verb;
-use stead_resource::apply::{ApplyError, Manager, server_side_apply};
+use stead_resource::{
+    FieldError, FieldErrorKind,
+    apply::{ApplyError, Manager, server_side_apply},
+};
 
 use super::{
     Caller, Engine, Part, PatchKind, Target, WriteOptions, Written,
-    draft::{Tracking, clean},
+    draft::{Tracking, clean, resets},
+    identify::Origin,
     metadata,
 };
 use crate::{
@@ -31,17 +35,37 @@ impl Engine {
         options: &WriteOptions,
     ) -> Outcome<Written> {
         let mut warnings: Vec<String> = target.kind.warning.iter().cloned().collect();
-        clean(target, &mut body, options.validation, &mut warnings)?;
+        clean(target, &mut body, options, Origin::Sent, &mut warnings)?;
         if object::version(&body) != 0 {
             let message = "resourceVersion should not be set on objects to be created";
-            return Err(Failure::bad_request(message));
+            return Err(Failure::plain(message).warned(warnings));
         }
-        let prefix = object::text(&body, "generateName").to_owned();
         let given = !object::name(&body).is_empty();
-        if !given && prefix.is_empty() {
-            let message = "name or generateName is required";
-            return Err(Failure::bad_request(message));
+        if !given && object::text(&body, "generateName").is_empty() {
+            let why = "name or generateName is required";
+            let error = FieldError::new("metadata.name", FieldErrorKind::Required, why);
+            return Err(Failure::invalid(&target.kind, "", &[error]).warned(warnings));
         }
+        let made = self.create_given(caller, target, (body, given), options).await;
+        match made {
+            Ok(object) => Ok(Written {
+                object,
+                created: true,
+                warnings,
+            }),
+            Err(failure) => Err(failure.warned(warnings)),
+        }
+    }
+
+    /// Makes an object, with a name that is generated if none was given.
+    async fn create_given(
+        &self,
+        caller: &Caller,
+        target: &Target,
+        (mut body, given): (Value, bool),
+        options: &WriteOptions,
+    ) -> Outcome<Value> {
+        let prefix = object::text(&body, "generateName").to_owned();
         for _ in 0..RETRIES {
             if !given {
                 let name = format!("{prefix}{}", metadata::suffix());
@@ -60,14 +84,7 @@ impl Engine {
                 .await
             {
                 Err(failure) if !given && failure.is_exists() => {}
-                Err(failure) => return Err(failure),
-                Ok(object) => {
-                    return Ok(Written {
-                        object,
-                        created: true,
-                        warnings,
-                    });
-                }
+                made => return made,
             }
         }
         Err(Failure::exists(&target.kind, &prefix))
@@ -117,10 +134,30 @@ impl Engine {
         options: &WriteOptions,
     ) -> Outcome<Written> {
         let mut warnings: Vec<String> = target.kind.warning.iter().cloned().collect();
-        clean(target, &mut body, options.validation, &mut warnings)?;
+        clean(target, &mut body, options, Origin::Sent, &mut warnings)?;
         let unconditional = object::version(&body) == 0;
         for _ in 0..RETRIES {
-            let old = self.get(target)?;
+            let old = match self.load(target)? {
+                Some(old) => old,
+                None if target.kind.rules.creates_on_update() && target.part == Part::Main => {
+                    let object = self
+                        .create_named(caller, target, body, options, Tracking::Compare, Verb::Create)
+                        .await?;
+                    return Ok(Written {
+                        object,
+                        created: true,
+                        warnings,
+                    });
+                }
+                None => return Err(Failure::not_found(&target.kind, &target.name).warned(warnings)),
+            };
+            let uids = (object::uid(&body), object::uid(&old));
+            if !uids.0.is_empty() && uids.0 != uids.1 {
+                return Err(Failure::other_uid(&target.kind, &target.name, uids).warned(warnings));
+            }
+            if unconditional && (target.kind.defined || target.kind.rules == Rules::Lease) {
+                return Err(Failure::unconditional(&target.kind, &target.name).warned(warnings));
+            }
             match self
                 .replace(
                     caller,
@@ -133,7 +170,7 @@ impl Engine {
                 .await
             {
                 Err(failure) if unconditional && failure.is_race() => {}
-                Err(failure) => return Err(failure),
+                Err(failure) => return Err(failure.warned(warnings)),
                 Ok(object) => {
                     return Ok(Written {
                         object,
@@ -157,19 +194,21 @@ impl Engine {
     ) -> Outcome<Written> {
         let mut warnings: Vec<String> = target.kind.warning.iter().cloned().collect();
         if kind == PatchKind::Apply {
-            if options.manager.is_empty() {
-                return Err(Failure::bad_request(
-                    "PatchOptions: fieldManager is required for apply patch",
-                ));
-            }
-            clean(target, &mut patch, options.validation, &mut warnings)?;
+            clean(target, &mut patch, options, Origin::Applied, &mut warnings)?;
         }
         for _ in 0..RETRIES {
             let old = self.load(target)?;
             let attempt = match (kind, old) {
                 (PatchKind::Apply, None) if target.part == Part::Main => {
                     self.authorize(caller, Verb::Create, target)?;
-                    let merged = self.apply(target, None, &patch, options)?;
+                    let uid = object::uid(&patch);
+                    if !uid.is_empty() {
+                        return Err(Failure::no_such_uid(&target.kind, &target.name, uid));
+                    }
+                    let mut merged = self.apply(target, None, &patch, options)?;
+                    if target.kind.namespaced {
+                        metadata_mut(&mut merged).insert("namespace".into(), target.namespace.clone().into());
+                    }
                     let made = self
                         .create_named(caller, target, merged, options, Tracking::Applied, Verb::Patch)
                         .await;
@@ -195,7 +234,7 @@ impl Engine {
                 (kind, Some(old)) => {
                     let mut new = kind.apply(target, &old, &patch)?;
                     warnings.truncate(usize::from(target.kind.warning.is_some()));
-                    clean(target, &mut new, options.validation, &mut warnings)?;
+                    clean(target, &mut new, options, Origin::Patched, &mut warnings)?;
                     self.replace(
                         caller,
                         target,
@@ -210,7 +249,7 @@ impl Engine {
             };
             match attempt {
                 Err(failure) if failure.is_race() && !kind.is_conditional(&patch) => {}
-                Err(failure) => return Err(failure),
+                Err(failure) => return Err(failure.warned(warnings)),
                 Ok((object, created)) => {
                     return Ok(Written {
                         object,
@@ -236,11 +275,14 @@ impl Engine {
             api_version: &target.kind.api_version(),
             subresource: target.part.as_str(),
             now: &now,
+            resets: resets(target),
+            empty: &target.kind.empty,
         };
         server_side_apply(live, applied, &target.kind.schema, &manager, options.force).map_err(|error| {
             match error {
                 ApplyError::Conflicts(conflicts) => Failure::apply_conflicts(&conflicts),
                 ApplyError::Invalid(message) => Failure::bad_request(message),
+                ApplyError::Untyped(message) => Failure::plain(message),
             }
         })
     }
@@ -293,14 +335,17 @@ impl Engine {
         };
         let version = self.write(target, write).await?;
         self.definitions_changed(target).await;
-        Ok(with_version(object, version))
+        // What is gone is told as the last that it was.
+        Ok(with_version(object, if finished { expected } else { version }))
     }
 
     pub(super) async fn write(&self, target: &Target, write: Write) -> Outcome<u64> {
         self.metrics.write();
-        self.store.write(write).await.map_err(|error: StoreError| {
+        let version = self.store.write(write).await.map_err(|error: StoreError| {
             Failure::from_write(error, &target.kind, &target.namespace, &target.name)
-        })
+        })?;
+        self.access_written(&target.kind).await;
+        Ok(version)
     }
 
     /// The turn to write definitions, when the target is one.
@@ -324,13 +369,18 @@ fn check_conditions(target: &Target, old: &Value, new: &Value) -> Outcome<()> {
     if !given.is_empty() && given != "0" && given != object::text(old, "resourceVersion") {
         return Err(Failure::changed(&target.kind, &target.name));
     }
+    let deletion = object::text(new, "deletionTimestamp");
+    if !deletion.is_empty() && !object::is_deleting(old) {
+        let path = "metadata.deletionTimestamp";
+        let error = FieldError::new(path, FieldErrorKind::Invalid, "field is immutable");
+        let error = error.with_value(Value::from(deletion));
+        return Err(Failure::invalid(&target.kind, &target.name, &[error]));
+    }
     let uid = object::uid(new);
     if !uid.is_empty() && uid != object::uid(old) {
-        let why = format!(
-            "Precondition failed: UID in precondition: {uid}, UID in object meta: {}",
-            object::uid(old)
-        );
-        return Err(Failure::conflict(&target.kind, &target.name, &why));
+        let error = FieldError::new("metadata.uid", FieldErrorKind::Invalid, "field is immutable");
+        let error = error.with_value(Value::from(uid));
+        return Err(Failure::invalid(&target.kind, &target.name, &[error]));
     }
     Ok(())
 }

@@ -6,11 +6,19 @@ use axum::{
     http::{HeaderValue, StatusCode, header},
     response::Response,
 };
+use base64::{Engine as _, engine::general_purpose::STANDARD};
 use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
 use stead_kernel::Verb;
 
-use super::{answer, review::REVIEWS};
-use crate::kinds::{Registry, api_version};
+use super::{
+    answer,
+    review::{REVIEWS, Scope},
+};
+use crate::{
+    kinds::{Registry, ResourceType, api_version, rules::Rules},
+    object::root_mut,
+};
 
 /// The version of Kubernetes whose API this is.
 const KUBERNETES: (&str, &str) = ("1", "36");
@@ -34,11 +42,11 @@ pub(super) fn version(own: &str) -> Value {
 }
 
 /// `/api`.
-pub(super) fn core_versions() -> Value {
+pub(super) fn core_versions(address: &str) -> Value {
     json!({
         "kind": "APIVersions",
         "versions": ["v1"],
-        "serverAddressByClientCIDRs": [{"clientCIDR": "0.0.0.0/0", "serverAddress": ""}],
+        "serverAddressByClientCIDRs": [{"clientCIDR": "0.0.0.0/0", "serverAddress": address}],
     })
 }
 
@@ -91,16 +99,25 @@ fn describe_group(name: &str, versions: &[String]) -> Value {
 /// `/api/v1` and `/apis/GROUP/VERSION`.
 pub(super) fn resources(registry: &Registry, group: &str, version: &str) -> Option<Value> {
     let mut list = Vec::new();
-    for kind in registry.of_version(group, version) {
-        list.push(json!({
+    for kind in sorted(registry, group, version) {
+        let mut entry = json!({
             "name": kind.plural,
             "singularName": kind.singular,
             "namespaced": kind.namespaced,
             "kind": kind.kind,
-            "verbs": verbs(),
-            "shortNames": kind.short_names,
-            "categories": kind.categories,
-        }));
+            "verbs": verbs(kind),
+        });
+        let map = root_mut(&mut entry);
+        for (name, words) in [
+            ("shortNames", &kind.short_names),
+            ("categories", &kind.categories),
+        ] {
+            if !words.is_empty() {
+                map.insert(name.into(), words.clone().into());
+            }
+        }
+        map.insert("storageVersionHash".into(), storage_hash(kind).into());
+        list.push(entry);
         if kind.status {
             list.push(json!({
                 "name": format!("{}/status", kind.plural),
@@ -110,12 +127,34 @@ pub(super) fn resources(registry: &Registry, group: &str, version: &str) -> Opti
                 "verbs": ["get", "patch", "update"],
             }));
         }
+        if kind.rules == Rules::Account {
+            list.push(json!({
+                "name": format!("{}/token", kind.plural),
+                "singularName": "",
+                "namespaced": true,
+                "group": "authentication.k8s.io",
+                "version": "v1",
+                "kind": "TokenRequest",
+                "verbs": ["create"],
+            }));
+        }
+        if kind.scale.is_some() {
+            list.push(json!({
+                "name": format!("{}/scale", kind.plural),
+                "singularName": "",
+                "namespaced": kind.namespaced,
+                "group": "autoscaling",
+                "version": "v1",
+                "kind": "Scale",
+                "verbs": ["get", "patch", "update"],
+            }));
+        }
     }
     for review in reviews(group, version) {
         list.push(json!({
             "name": review.resource,
             "singularName": review.kind.to_lowercase(),
-            "namespaced": false,
+            "namespaced": review.scope == Scope::Namespaced,
             "kind": review.kind,
             "verbs": ["create"],
         }));
@@ -131,9 +170,42 @@ pub(super) fn resources(registry: &Registry, group: &str, version: &str) -> Opti
     }))
 }
 
-/// What can be done with every stored kind.
-fn verbs() -> Vec<&'static str> {
-    Verb::ALL.into_iter().map(Verb::as_str).collect()
+/// What can be done with every stored kind, in the order in which the original lists it.
+fn verbs(kind: &ResourceType) -> Vec<&'static str> {
+    let mut verbs: Vec<&str> = Verb::ALL.into_iter().map(Verb::as_str).collect();
+    verbs.sort_unstable();
+    if kind.rules == Rules::Namespace {
+        verbs.retain(|verb| *verb != Verb::DeleteCollection.as_str());
+    }
+    if kind.defined {
+        let rank = |verb: &&str| match *verb {
+            "create" => 1,
+            "update" => 2,
+            "watch" => 3,
+            _ => 0,
+        };
+        verbs.sort_by_key(rank);
+    }
+    verbs
+}
+
+/// Tells one kind, as it is stored, from every other: the first bytes of a digest of its group, version and kind.
+fn storage_hash(kind: &ResourceType) -> String {
+    let text = format!("{}/{}/{}", kind.told_group(), kind.stored_version, kind.kind);
+    let digest = Sha256::digest(text.as_bytes());
+    STANDARD.encode(digest.get(..8).unwrap_or_default())
+}
+
+/// Whether anything of a version of a group is served.
+pub(super) fn is_served(registry: &Registry, group: &str, version: &str) -> bool {
+    registry.of_version(group, version).next().is_some() || reviews(group, version).next().is_some()
+}
+
+/// The kinds of one version of a group by their names.
+fn sorted<'a>(registry: &'a Registry, group: &str, version: &str) -> Vec<&'a ResourceType> {
+    let mut kinds: Vec<&ResourceType> = registry.of_version(group, version).map(AsRef::as_ref).collect();
+    kinds.sort_by(|a, b| a.plural.cmp(&b.plural));
+    kinds
 }
 
 fn reviews(group: &str, version: &str) -> impl Iterator<Item = &'static super::review::Review> {
@@ -184,22 +256,35 @@ pub(super) fn aggregated(registry: &Registry, core: bool) -> Response {
 fn aggregated_resources(registry: &Registry, group: &str, version: &str) -> Vec<Value> {
     let response_kind = |kind: &str| json!({"group": group, "version": version, "kind": kind});
     let mut list = Vec::new();
-    for kind in registry.of_version(group, version) {
-        let subresources = if kind.status {
-            json!([{
+    for kind in sorted(registry, group, version) {
+        let mut subresources = Vec::new();
+        if kind.status {
+            subresources.push(json!({
                 "subresource": "status",
                 "responseKind": response_kind(&kind.kind),
                 "verbs": ["get", "patch", "update"],
-            }])
-        } else {
-            json!([])
-        };
+            }));
+        }
+        if kind.rules == Rules::Account {
+            subresources.push(json!({
+                "subresource": "token",
+                "responseKind": {"group": "authentication.k8s.io", "version": "v1", "kind": "TokenRequest"},
+                "verbs": ["create"],
+            }));
+        }
+        if kind.scale.is_some() {
+            subresources.push(json!({
+                "subresource": "scale",
+                "responseKind": {"group": "autoscaling", "version": "v1", "kind": "Scale"},
+                "verbs": ["get", "patch", "update"],
+            }));
+        }
         list.push(json!({
             "resource": kind.plural,
             "responseKind": response_kind(&kind.kind),
             "scope": if kind.namespaced { "Namespaced" } else { "Cluster" },
             "singularResource": kind.singular,
-            "verbs": verbs(),
+            "verbs": verbs(kind),
             "shortNames": kind.short_names,
             "categories": kind.categories,
             "subresources": subresources,
@@ -209,7 +294,7 @@ fn aggregated_resources(registry: &Registry, group: &str, version: &str) -> Vec<
         list.push(json!({
             "resource": review.resource,
             "responseKind": response_kind(review.kind),
-            "scope": "Cluster",
+            "scope": if review.scope == Scope::Namespaced { "Namespaced" } else { "Cluster" },
             "singularResource": review.kind.to_lowercase(),
             "verbs": ["create"],
         }));

@@ -22,8 +22,20 @@ pub(crate) type Documents = BTreeMap<String, Document>;
 
 /// A document and a hash of it.
 pub(crate) struct Document {
-    hash: String,
-    body: Bytes,
+    pub(super) hash: String,
+    pub(super) body: Bytes,
+}
+
+impl Document {
+    pub(super) fn new(document: &Value) -> Self {
+        let body = document.to_string();
+        let mut hasher = DefaultHasher::new();
+        body.hash(&mut hasher);
+        Self {
+            hash: format!("{:016X}", hasher.finish()),
+            body: body.into(),
+        }
+    }
 }
 
 const OBJECT_META: &str = "io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta";
@@ -58,14 +70,7 @@ fn documents(registry: &Registry) -> &Documents {
         let mut documents = Documents::new();
         for (group, versions) in registry.groups() {
             for version in versions {
-                let body = make(registry, group, version).to_string();
-                let mut hasher = DefaultHasher::new();
-                body.hash(&mut hasher);
-                let hash = format!("{:016X}", hasher.finish());
-                let document = Document {
-                    hash,
-                    body: body.into(),
-                };
+                let document = Document::new(&specification(registry, group, version));
                 documents.insert(path(group, version), document);
             }
         }
@@ -81,7 +86,8 @@ fn path(group: &str, version: &str) -> String {
     }
 }
 
-fn make(registry: &Registry, group: &str, version: &str) -> Value {
+/// The document of one version of a group.
+pub(super) fn specification(registry: &Registry, group: &str, version: &str) -> Value {
     let (mut paths, mut schemas) = (Map::new(), Map::new());
     schemas.insert(OBJECT_META.into(), object_meta());
     schemas.insert(LIST_META.into(), list_meta());

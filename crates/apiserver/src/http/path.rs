@@ -8,6 +8,8 @@ pub(super) enum Route {
     Apis,
     Group(String),
     GroupVersion(String, String),
+    /// The old form of the OpenAPI document.
+    Swagger,
     OpenApiIndex,
     OpenApi(String, String),
     Resource(ResourcePath),
@@ -25,6 +27,8 @@ pub(super) struct ResourcePath {
     pub(super) name: String,
     /// Empty for whole objects.
     pub(super) subresource: String,
+    /// Whether the path alone says that it is to be watched.
+    pub(super) watched: bool,
 }
 
 /// Reads a path.
@@ -43,6 +47,7 @@ pub(super) fn parse(path: &str) -> Route {
         ["version"] => Route::Version,
         ["api"] => Route::Api,
         ["apis"] => Route::Apis,
+        ["openapi", "v2"] => Route::Swagger,
         ["openapi", "v3"] => Route::OpenApiIndex,
         ["openapi", "v3", "api", version] => {
             let (group, version) = pair("", version);
@@ -61,9 +66,22 @@ pub(super) fn parse(path: &str) -> Route {
             let (group, version) = pair(group, version);
             Route::GroupVersion(group, version)
         }
+        // The old way to watch.
+        ["api", version, "watch", rest @ ..] => watched(resource("", version, rest)),
+        ["apis", group, version, "watch", rest @ ..] => watched(resource(group, version, rest)),
         ["api", version, rest @ ..] => resource("", version, rest),
         ["apis", group, version, rest @ ..] => resource(group, version, rest),
         _ => Route::Unknown,
+    }
+}
+
+fn watched(route: Route) -> Route {
+    match route {
+        Route::Resource(path) => Route::Resource(ResourcePath {
+            watched: true,
+            ..path
+        }),
+        other => other,
     }
 }
 
@@ -87,6 +105,7 @@ fn resource(group: &str, version: &str, rest: &[&str]) -> Route {
         resource: resource.into(),
         name: name.into(),
         subresource: subresource.into(),
+        watched: false,
     })
 }
 
@@ -173,7 +192,7 @@ mod tests {
         );
         for nowhere in [
             "/",
-            "/openapi/v2",
+            "/openapi/v1",
             "/api/v1/a/b/c/d",
             "/apis/g/v/%zz",
             "/apis/g/v/%ff",

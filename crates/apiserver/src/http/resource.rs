@@ -1,21 +1,25 @@
 //! Requests for objects and collections.
 
-use std::sync::Arc;
+use std::{convert::Infallible, sync::Arc};
 
 use axum::{
-    http::{Method, Request, StatusCode, header},
-    response::Response,
+    http::{HeaderValue, Method, Request, StatusCode, header},
+    response::{IntoResponse, Response},
 };
+use bytes::Bytes;
+use futures::stream;
 use serde_json::{Value, json};
 use stead_kernel::{Body, Credential, Error, Verb};
+use tokio::time::timeout;
 
 use super::{
-    Query, Representation, answer, body, negotiate, partial, path::ResourcePath, query, review, warn, watch,
+    Query, Representation, answer, body, fairness::Turn, negotiate, partial, path::ResourcePath, query,
+    review, scale, token, warn, watch,
 };
 use crate::{
-    engine::{Caller, Deleted, Engine, Listed, Part, PatchKind, Target, gone_status},
+    engine::{Caller, Deleted, Engine, Items, Listed, Part, PatchKind, Target, Written, gone_status},
     failure::{Failure, Outcome},
-    kinds::ResourceType,
+    kinds::{ResourceType, rules::Rules},
     object::{self, root_mut},
 };
 
@@ -28,6 +32,8 @@ struct Call {
     representation: Representation,
     /// The client's program, which owns fields if nobody else is named.
     agent: String,
+    /// The client's turn, until all is answered.
+    turn: Option<Turn>,
 }
 
 pub(super) async fn handle(
@@ -43,53 +49,124 @@ pub(super) async fn handle(
         if matches!(caller.principal.credential, Credential::Gateway { .. }) {
             return Err(Error::forbidden("a gateway knows what it may do").into());
         }
-        return review::answer_review(engine, &caller, review, request).await;
+        return review::answer_review(engine, &caller, (review, path.namespace.as_deref()), request).await;
     }
+    if token::is_request(&path) {
+        *label = "create";
+        return token::handle(engine, &caller, &path, request).await;
+    }
+    let watched = path.watched;
     let target = find(engine, path)?;
-    let query = Query::parse(request.uri().query());
-    let verb = verb(request.method(), &target, &query)?;
+    let by_path = watched;
+    let mut query = Query::parse(request.uri().query());
+    if watched {
+        query.set("watch", "true");
+    }
+    let everywhere = target.kind.namespaced && target.namespace.is_empty();
+    if target.kind.defined && everywhere && matches!(*request.method(), Method::DELETE | Method::POST) {
+        return Err(Failure::no_such_page());
+    }
+    // The original watches one object by the old path only, and gets it by any other.
+    let watches = query.flag("watch") && (by_path || target.name.is_empty());
+    let asked = Asked {
+        method: request.method(),
+        watches,
+    };
+    let verb = verb(&asked, &target)?;
     *label = verb.as_str();
     engine.authorize(&caller, verb, &asked_about(&target, verb, &query))?;
+    let turn = engine.fairness.turn(&caller, verb).await?;
+    if target.part == Part::Scale {
+        let agent = agent(&request);
+        let form = representation(&request, verb, &target.kind)?;
+        let scale = scale::handle(engine, &caller, &target, (verb, &query, &agent), request).await?;
+        return Ok(answer(StatusCode::OK, &scale::shown(engine, scale, form)));
+    }
     let call = Call {
         engine: Arc::clone(engine),
         caller,
-        representation: negotiate::accept(request.headers()).representation()?,
+        representation: representation(&request, verb, &target.kind)?,
         agent: agent(&request),
         target,
         query,
+        turn,
     };
-    match verb {
-        Verb::Get => call.get(),
-        Verb::List => call.list().await,
-        Verb::Watch => call.watch().await,
-        Verb::Create => call.create(request).await,
-        Verb::Update => call.update(request).await,
-        Verb::Patch => call.patch(request).await,
-        Verb::Delete => call.delete(request).await,
-        Verb::DeleteCollection => call.delete_collection(request).await,
+    let core = !call.target.kind.defined;
+    let answered = in_time(call, verb, request).await;
+    answered.map_err(|failure| {
+        if core && verb == Verb::Patch {
+            failure.of_core()
+        } else {
+            failure
+        }
+    })
+}
+
+fn representation(request: &Request<Body>, verb: Verb, kind: &ResourceType) -> Outcome<Representation> {
+    let accept = negotiate::accept(request.headers());
+    if verb == Verb::Watch {
+        accept.representation_of_watch()
+    } else {
+        accept.representation_of(kind, verb)
     }
+}
+
+/// Answers within the time that the client gives, and at most the server's; a watch has its own.
+async fn in_time(call: Call, verb: Verb, request: Request<Body>) -> Outcome<Response> {
+    if verb == Verb::Watch {
+        return call.answer(verb, request).await;
+    }
+    let limit = call.query.timeout()?;
+    let late = |_| Failure::timed_out();
+    if !call.target.kind.rules.has_aftermath() {
+        return timeout(limit, call.answer(verb, request)).await.map_err(late)?;
+    }
+    // What follows from such a write must follow, whether its writer waits for it or not.
+    let tasks = call.engine.tasks.clone();
+    let answering = tasks.spawn("write", async move { call.answer(verb, request).await });
+    let broken = |error| Failure::from(Error::internal("the request broke off").because(error));
+    timeout(limit, answering).await.map_err(late)?.map_err(broken)?
 }
 
 /// The kind and the place that a path names.
 fn find(engine: &Engine, path: ResourcePath) -> Outcome<Target> {
     let registry = engine.registry.load();
-    let kind = registry
-        .find(&path.group, &path.version, &path.resource)
-        .map(Arc::clone)
-        .ok_or_else(Failure::no_such_path)?;
+    let kind = registry.find(&path.group, &path.version, &path.resource);
+    let kind = kind.map(Arc::clone).ok_or_else(|| {
+        let is_core = |kind: &Arc<ResourceType>| !kind.defined;
+        if registry.of_version(&path.group, &path.version).all(is_core) {
+            Failure::no_such_path()
+        } else {
+            Failure::no_such_page()
+        }
+    })?;
     let part = match path.subresource.as_str() {
         "" => Part::Main,
         "status" if kind.status => Part::Status,
+        "scale" if kind.scale.is_some() => Part::Scale,
         "finalize" if *kind.storage == *crate::kinds::NAMESPACES => Part::Finalize,
+        _ if kind.defined => return Err(Failure::not_found(&kind, &path.name)),
         _ => return Err(Failure::no_such_path()),
     };
+    if path.name.contains('/') {
+        return Err(Failure::no_such_path());
+    }
+    if matches!(path.name.as_str(), "." | "..") {
+        let name = &path.name;
+        let message = format!("Name parameter invalid: {name:?}: may not be '{name}'");
+        return Err(Failure::bad_request(message));
+    }
     let fits = if kind.namespaced {
         path.namespace.is_some() || path.name.is_empty()
     } else {
         path.namespace.is_none()
     };
     if !fits {
-        return Err(Failure::no_such_path());
+        return Err(if kind.defined {
+            Failure::no_such_page()
+        } else {
+            Failure::no_such_path()
+        });
     }
     Ok(Target {
         kind,
@@ -99,18 +176,36 @@ fn find(engine: &Engine, path: ResourcePath) -> Outcome<Target> {
     })
 }
 
-fn verb(method: &Method, target: &Target, query: &Query) -> Outcome<Verb> {
+/// What a request says that it wants done.
+struct Asked<'a> {
+    method: &'a Method,
+    watches: bool,
+}
+
+fn verb(asked: &Asked<'_>, target: &Target) -> Outcome<Verb> {
     let whole = target.part == Part::Main;
-    match (method, target.name.is_empty()) {
-        (&Method::GET, _) if query.flag("watch") && whole => Ok(Verb::Watch),
+    match (asked.method, target.name.is_empty()) {
+        (&Method::GET, _) if asked.watches && whole => Ok(Verb::Watch),
         (&Method::GET, true) => Ok(Verb::List),
         (&Method::GET, false) => Ok(Verb::Get),
         (&Method::POST, true) if !target.namespace.is_empty() || !target.kind.namespaced => Ok(Verb::Create),
         (&Method::PUT, false) => Ok(Verb::Update),
         (&Method::PATCH, false) => Ok(Verb::Patch),
         (&Method::DELETE, false) if whole => Ok(Verb::Delete),
+        (&Method::DELETE, true) if target.kind.rules == Rules::Namespace => {
+            Err(Failure::method_not_allowed())
+        }
         (&Method::DELETE, true) if !target.namespace.is_empty() || !target.kind.namespaced => {
             Ok(Verb::DeleteCollection)
+        }
+        (&Method::DELETE, false) if target.kind.defined => {
+            Err(Failure::not_supported(&target.kind, "delete"))
+        }
+        (&Method::POST, false) if target.kind.defined && !whole => {
+            Err(Failure::not_supported(&target.kind, "create"))
+        }
+        (&Method::PUT | &Method::PATCH, true) if target.kind.defined => {
+            Err(Failure::bad_request("name must be provided"))
         }
         _ => Err(Failure::method_not_allowed()),
     }
@@ -134,12 +229,16 @@ fn asked_about(target: &Target, verb: Verb, query: &Query) -> Target {
     }
 }
 
-/// The first word of the user agent.
+/// The program that the user agent names.
 fn agent(request: &Request<Body>) -> String {
     let header = request.headers().get(header::USER_AGENT);
     let text = header.and_then(|value| value.to_str().ok()).unwrap_or_default();
-    let word = text.split(['/', ' ']).next().unwrap_or_default();
-    let printable: String = word.chars().take(128).collect();
+    let word = text.split('/').next().unwrap_or_default().trim();
+    let printable: String = word
+        .chars()
+        .filter(|letter| !letter.is_control())
+        .take(128)
+        .collect();
     if printable.is_empty() {
         "unknown".into()
     } else {
@@ -148,18 +247,74 @@ fn agent(request: &Request<Body>) -> String {
 }
 
 impl Call {
-    fn get(self) -> Outcome<Response> {
+    async fn answer(self, verb: Verb, request: Request<Body>) -> Outcome<Response> {
+        match verb {
+            Verb::Get => self.get().await,
+            Verb::List => self.list().await,
+            Verb::Watch => self.watch().await,
+            Verb::Create => self.create(request).await,
+            Verb::Update => self.update(request).await,
+            Verb::Patch => self.patch(request).await,
+            Verb::Delete => self.delete(request).await,
+            Verb::DeleteCollection => self.delete_collection(request).await,
+        }
+    }
+
+    async fn get(self) -> Outcome<Response> {
+        self.check_form(false)?;
+        match self.query.get("resourceVersion") {
+            "" => {}
+            text => match text.parse() {
+                Ok(version) => self.engine.reach(version).await?,
+                Err(_) => return Err(Failure::plain(query::not_a_version(text))),
+            },
+        }
         let object = self.engine.get(&self.target)?;
         Ok(self.one(StatusCode::OK, object, &[]))
     }
 
+    /// Refuses a form that an object has and a list has not, or the other way round, and a table of nothing known.
+    fn check_form(&self, is_list: bool) -> Outcome<()> {
+        match self.representation {
+            Representation::Metadata if is_list => Err(Failure::unacceptable(format!(
+                "you requested PartialObjectMetadata, but the requested object is a list ({})",
+                self.target.kind.list_kind
+            ))),
+            Representation::MetadataList if !is_list => Err(Failure::unacceptable(format!(
+                "you requested PartialObjectMetadataList, but the requested object is not a list ({})",
+                self.target.kind.kind
+            ))),
+            Representation::Table => Include::check(self.query.get("includeObject")),
+            Representation::Whole | Representation::Metadata | Representation::MetadataList => Ok(()),
+        }
+    }
+
     async fn list(self) -> Outcome<Response> {
+        self.check_form(true)?;
         let options = self.query.list_options(&self.target.kind)?;
+        if self.representation == Representation::Whole {
+            let items = if self.target.kind.defined {
+                Items::Typed
+            } else {
+                Items::Bare
+            };
+            let written = self.engine.list_as_text(&self.target, &options, items).await?;
+            if let Some((items, listed)) = written {
+                let rest = Listed {
+                    items: Vec::new(),
+                    version: listed.version,
+                    next: listed.next,
+                    remaining: listed.remaining,
+                };
+                return Ok(with_items(self.collection(rest), items));
+            }
+        }
         let listed = self.engine.list(&self.target, options).await?;
         Ok(answer(StatusCode::OK, &self.collection(listed)))
     }
 
     async fn watch(self) -> Outcome<Response> {
+        self.query.check_versions()?;
         let mut selectors = self.query.selectors(&self.target.kind)?;
         if !self.target.name.is_empty() {
             let only = format!("metadata.name={}", self.target.name);
@@ -171,9 +326,10 @@ impl Call {
             representation: self.representation,
             include: Include::parse(self.query.get("includeObject")),
             from: self.query.get("resourceVersion").into(),
-            initial: self.query.flag("sendInitialEvents"),
+            initial: self.query.initial(),
             bookmarks: self.query.flag("allowWatchBookmarks"),
             timeout: self.query.number("timeoutSeconds")?,
+            _turn: self.turn,
             asked: (
                 self.caller.clone(),
                 asked_about(&self.target, Verb::Watch, &self.query),
@@ -183,56 +339,63 @@ impl Call {
     }
 
     async fn create(self, request: Request<Body>) -> Outcome<Response> {
-        let options = self.query.write_options(&self.agent)?;
-        let object = body::object(request, self.engine.body_limit).await?;
+        let mut options = self.query.write_options(&self.agent, "CreateOptions")?;
+        let parsed = body::object(request, self.engine.body_limit).await?;
+        options.duplicates = parsed.duplicates;
         let written = self
             .engine
-            .create(&self.caller, &self.target, object, &options)
+            .create(&self.caller, &self.target, parsed.value, &options)
             .await?;
         Ok(self.one(StatusCode::CREATED, written.object, &written.warnings))
     }
 
     async fn update(self, request: Request<Body>) -> Outcome<Response> {
-        let options = self.query.write_options(&self.agent)?;
-        let object = body::object(request, self.engine.body_limit).await?;
+        let mut options = self.query.write_options(&self.agent, "UpdateOptions")?;
+        let parsed = body::object(request, self.engine.body_limit).await?;
+        options.duplicates = parsed.duplicates;
         let written = self
             .engine
-            .update(&self.caller, &self.target, object, &options)
+            .update(&self.caller, &self.target, parsed.value, &options)
             .await?;
-        Ok(self.one(StatusCode::OK, written.object, &written.warnings))
+        Ok(self.written(written))
     }
 
     async fn patch(self, request: Request<Body>) -> Outcome<Response> {
         let Some(kind) = PatchKind::from_media_type(&body::media_type(&request)) else {
-            return Err(Failure::unsupported_media_type(
-                "application/json-patch+json, application/merge-patch+json, \
-                 application/strategic-merge-patch+json, application/apply-patch+yaml",
-            ));
+            return Err(Failure::unsupported_media_type(PatchKind::accepted(&self.target)));
         };
         let apply = kind == PatchKind::Apply;
         let agent = if apply { "" } else { &self.agent };
-        let options = self.query.write_options(agent)?;
-        if options.force && !apply {
-            return Err(Failure::bad_request(
-                "force: may not be specified for non-apply patch",
-            ));
-        }
+        let mut options = self.query.write_options(agent, "PatchOptions")?;
         let bytes = body::bytes(request, self.engine.body_limit).await?;
-        let patch = if apply {
-            body::yaml(&bytes)?
+        let parsed = if apply {
+            let parsed = body::yaml(&bytes)?;
+            if !parsed.value.is_object() {
+                return Err(Failure::bad_request(format!(
+                    "error decoding YAML: error unmarshaling JSON: while decoding JSON: json: cannot unmarshal {} into \
+                     Go value of type map[string]interface {{}}",
+                    stead_resource::patch::type_name(&parsed.value)
+                )));
+            }
+            parsed
         } else {
             body::json(&bytes)?
         };
+        options.duplicates = parsed.duplicates;
         let written = self
             .engine
-            .patch(&self.caller, &self.target, kind, patch, &options)
+            .patch(&self.caller, &self.target, kind, parsed.value, &options)
             .await?;
+        Ok(self.written(written))
+    }
+
+    fn written(&self, written: Written) -> Response {
         let code = if written.created {
             StatusCode::CREATED
         } else {
             StatusCode::OK
         };
-        Ok(self.one(code, written.object, &written.warnings))
+        self.one(code, written.object, &written.warnings)
     }
 
     async fn delete(self, request: Request<Body>) -> Outcome<Response> {
@@ -255,32 +418,56 @@ impl Call {
             items,
             version: self.engine.store.window().latest(),
             next: String::new(),
+            remaining: None,
         };
         Ok(answer(StatusCode::OK, &self.collection(listed)))
     }
 
+    /// The options in the body, if there is one; else those among the parameters.
     async fn delete_options(&self, request: Request<Body>) -> Outcome<crate::engine::DeleteOptions> {
-        let mut options = self.query.delete_options()?;
-        let given = body::object(request, self.engine.body_limit).await?;
+        let given = body::object(request, self.engine.body_limit).await?.value;
+        if given.is_null() {
+            return self.query.delete_options();
+        }
+        let (kind, version) = (object::top(&given, "kind"), object::top(&given, "apiVersion"));
+        if !matches!(kind, "" | "DeleteOptions") || !given.is_object() {
+            let message = format!("no kind {kind:?} is registered for version {version:?}");
+            return Err(Failure::bad_request(message));
+        }
+        let mut errors = Vec::new();
+        let dry_run: Vec<&str> = given
+            .get("dryRun")
+            .and_then(Value::as_array)
+            .map(|list| list.iter().filter_map(Value::as_str).collect())
+            .unwrap_or_default();
+        errors.extend(query::check_dry_run(&dry_run));
+        let orphan = given.get("orphanDependents").and_then(Value::as_bool);
         let policy = object::top(&given, "propagationPolicy");
-        let orphan = given.get("orphanDependents").and_then(Value::as_bool) == Some(true);
-        if !policy.is_empty() || orphan {
-            options.propagation = query::propagation(policy, orphan)?;
+        let propagation = query::propagation(policy, orphan, &mut errors);
+        if !errors.is_empty() {
+            return Err(Failure::invalid_options("DeleteOptions", &errors));
         }
-        if let Some(conditions) = given.get("preconditions") {
-            options.preconditions.uid = object::top(conditions, "uid").into();
-            options.preconditions.version = object::top(conditions, "resourceVersion").into();
-        }
-        let dry = given.get("dryRun").and_then(Value::as_array);
-        options.dry_run |= dry.is_some_and(|list| !list.is_empty());
-        Ok(options)
+        let condition = |name: &str| {
+            let conditions = given.get("preconditions");
+            conditions
+                .map(|conditions| object::top(conditions, name).to_owned())
+                .unwrap_or_default()
+        };
+        Ok(crate::engine::DeleteOptions {
+            dry_run: !dry_run.is_empty(),
+            propagation,
+            preconditions: crate::engine::Preconditions {
+                uid: condition("uid"),
+                version: condition("resourceVersion"),
+            },
+        })
     }
 
     /// One object in the form that the client wants.
     fn one(&self, code: StatusCode, object: Value, warnings: &[String]) -> Response {
         let body = match self.representation {
             Representation::Whole => object,
-            Representation::Metadata => partial(&object),
+            Representation::Metadata | Representation::MetadataList => partial(&object),
             Representation::Table => {
                 let version = object::text(&object, "resourceVersion").to_owned();
                 let mut table = self.table(&[object]);
@@ -302,8 +489,16 @@ impl Call {
     }
 
     /// A list in the form that the client wants.
-    fn collection(&self, listed: Listed) -> Value {
+    fn collection(&self, mut listed: Listed) -> Value {
         let kind = &self.target.kind;
+        if !kind.defined && self.representation == Representation::Whole {
+            // The items of a list of a core kind do not repeat what they are.
+            for item in &mut listed.items {
+                let item = root_mut(item);
+                item.shift_remove("apiVersion");
+                item.shift_remove("kind");
+            }
+        }
         let mut list = match self.representation {
             Representation::Table => self.table(&listed.items),
             Representation::Whole => json!({
@@ -312,7 +507,7 @@ impl Call {
                 "metadata": {},
                 "items": listed.items,
             }),
-            Representation::Metadata => json!({
+            Representation::Metadata | Representation::MetadataList => json!({
                 "kind": "PartialObjectMetadataList",
                 "apiVersion": "meta.k8s.io/v1",
                 "metadata": {},
@@ -323,9 +518,28 @@ impl Call {
         metadata.insert("resourceVersion".into(), listed.version.to_string().into());
         if !listed.next.is_empty() {
             metadata.insert("continue".into(), listed.next.into());
+        } else if kind.defined && self.representation == Representation::Whole {
+            metadata.insert("continue".into(), "".into());
+        }
+        if let Some(remaining) = listed.remaining {
+            metadata.insert("remainingItemCount".into(), remaining.into());
         }
         list
     }
+}
+
+/// The answer that a list without items is, with the text of its items.
+fn with_items(mut list: Value, items: Vec<u8>) -> Response {
+    root_mut(&mut list).shift_remove("items");
+    let mut head = list.to_string();
+    head.pop();
+    head.push_str(",\"items\":[");
+    let parts = [Bytes::from(head), items.into(), Bytes::from_static(b"]}")];
+    let body = Body::from_stream(stream::iter(parts.map(Ok::<_, Infallible>)));
+    let mut response = (StatusCode::OK, body).into_response();
+    let json = HeaderValue::from_static("application/json");
+    response.headers_mut().insert(header::CONTENT_TYPE, json);
+    response
 }
 
 /// What of its object a table's row carries.
@@ -337,6 +551,16 @@ pub(super) enum Include {
 }
 
 impl Include {
+    fn check(text: &str) -> Outcome<()> {
+        if matches!(text, "" | "None" | "Metadata" | "Object") {
+            return Ok(());
+        }
+        Err(Failure::bad_request(format!(
+            "Unable to convert to Table as requested: includeObject: Invalid value: {text:?}: must be 'Metadata', \
+             'Object', 'None', or empty"
+        )))
+    }
+
     fn parse(text: &str) -> Self {
         match text {
             "None" => Self::Nothing,

@@ -3,6 +3,8 @@
 //! *Invariant:* a watch sends each change after its cursor once and in order, or ends with `410 Gone`.
 //!
 //! *Invariant:* a watch holds a bounded number of lines, however slowly they are read.
+//!
+//! *Invariant:* a change that many watches tell alike is written once; no Secret is kept so.
 
 use std::{collections::VecDeque, convert::Infallible, sync::Arc, time::Duration};
 
@@ -21,15 +23,19 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    Representation, partial,
+    Representation,
+    fairness::Turn,
+    partial,
+    query::{Initial, not_a_version},
     resource::{Include, table},
 };
 use crate::{
     engine::{Caller, Engine, ListOptions, Selectors, Target},
     failure::{Failure, Outcome},
+    kinds::{Form, ResourceType},
     metrics::Watching,
     object::{metadata_mut, root_mut},
-    store::{Change, ChangeKind},
+    store::{Change, ChangeKind, StoreError, Told},
 };
 
 /// How many objects are listed, and how many changes are taken from the window, at a time.
@@ -52,11 +58,12 @@ pub(super) struct WatchRequest {
     pub(super) include: Include,
     /// The resource version after which to begin; empty or `0` for what is now.
     pub(super) from: String,
-    /// Whether what is now comes first, followed by a bookmark.
-    pub(super) initial: bool,
+    pub(super) initial: Initial,
     pub(super) bookmarks: bool,
     /// In seconds; 0 when not given.
     pub(super) timeout: u64,
+    /// The watcher's turn, for as long as the watch lasts.
+    pub(super) _turn: Option<Turn>,
     /// Who watches, and what the authorizer was asked about.
     pub(super) asked: (Caller, Target),
 }
@@ -103,6 +110,7 @@ pub(super) async fn start(engine: Arc<Engine>, request: WatchRequest) -> Outcome
     follow.begin().await?;
     let lines = stream::unfold(follow, |mut follow| async move {
         let line = follow.next().await?;
+        follow.engine.metrics.watch_event();
         Some((Ok::<_, Infallible>(line), follow))
     });
     let mut response = (StatusCode::OK, Body::from_stream(lines)).into_response();
@@ -123,12 +131,16 @@ impl Follow {
     async fn begin(&mut self) -> Outcome<()> {
         let from = self.request.from.clone();
         let current = matches!(from.as_str(), "" | "0");
-        if current || self.request.initial {
-            return self.list(String::new()).await;
+        match self.request.initial {
+            Initial::Nothing if current => {
+                self.cursor = self.engine.store.window().latest();
+                return Ok(());
+            }
+            Initial::State => return self.list(String::new()).await,
+            Initial::Unsaid if current => return self.list(String::new()).await,
+            Initial::Unsaid | Initial::Nothing => {}
         }
-        self.cursor = from
-            .parse()
-            .map_err(|_| Failure::bad_request(format!("resourceVersion: Invalid value: {from:?}")))?;
+        self.cursor = from.parse().map_err(|_| Failure::plain(not_a_version(&from)))?;
         let (cursor, latest) = (self.cursor, &mut self.latest);
         let late = timeout(FUTURE, latest.wait_for(|latest| *latest >= cursor))
             .await
@@ -154,7 +166,7 @@ impl Follow {
             self.push("ADDED", object);
         }
         self.page = Some(listed.next).filter(|next| !next.is_empty());
-        if self.page.is_none() && self.request.initial && self.request.bookmarks {
+        if self.page.is_none() && self.request.initial == Initial::State && self.request.bookmarks {
             self.bookmark(true);
         }
         Ok(())
@@ -198,6 +210,10 @@ impl Follow {
                     self.tell(&change);
                 }
             }
+            Err(StoreError::Expired) => {
+                let kept = self.engine.store.window().floor();
+                self.fail(&Failure::expired_watch(self.cursor, kept));
+            }
             Err(error) => self.fail(&error.into()),
         }
         self.ended || !self.queue.is_empty()
@@ -239,17 +255,25 @@ impl Follow {
         }
     }
 
-    /// Tells a change as it looks through the selectors: an object can come into sight and leave it.
+    /// Tells a change as it looks through the selectors: an object can come into sight and leave it, and one that
+    /// leaves it is told as it was when it was last seen.
     fn tell(&mut self, change: &Change) {
+        let told = self.try_tell(change);
+        if let Err(failure) = told {
+            self.fail(&failure);
+        }
+    }
+
+    fn try_tell(&mut self, change: &Change) -> Outcome<()> {
         let kind = Arc::clone(&self.request.target.kind);
-        let object = match self
-            .engine
-            .decode_body(&kind, &change.key, change.version, &change.body)
-        {
-            Ok(object) => object,
-            Err(failure) => return self.fail(&failure),
-        };
         let selectors = &self.request.selectors;
+        if selectors.is_empty() && self.request.representation == Representation::Whole {
+            let line = shared(&self.engine, &kind, change)?;
+            self.queue.push_back(line);
+            return Ok(());
+        }
+        let decode = |body| self.engine.decode_body(&kind, &change.key, change.version, body);
+        let mut object = decode(&change.body)?;
         let seen_now = selectors.is_empty() || selectors.matches(&object);
         let seen_before = match &change.was {
             Some(was) => serde_json::from_str(was).is_ok_and(|was: Value| selectors.matches(&was)),
@@ -261,23 +285,35 @@ impl Follow {
             (ChangeKind::Modified, true, false) | (ChangeKind::Deleted, true, _) => "DELETED",
             (ChangeKind::Added, _, false)
             | (ChangeKind::Modified, false, false)
-            | (ChangeKind::Deleted, false, _) => return,
+            | (ChangeKind::Deleted, false, _) => return Ok(()),
         };
-        self.push(event, &object);
+        if let Some(previous) = change.previous.as_ref().filter(|_| !seen_now) {
+            object = decode(previous)?;
+        }
+        if self.request.representation == Representation::Whole && event == name(change.kind) {
+            let line = shared(&self.engine, &kind, change)?;
+            self.queue.push_back(line);
+        } else {
+            self.push(event, &object);
+        }
+        Ok(())
     }
 
     fn push(&mut self, event: &str, object: &Value) {
         match self.request.representation {
             Representation::Whole => self.line(event, object),
-            Representation::Metadata => self.line(event, &partial(object)),
+            Representation::Metadata | Representation::MetadataList => self.line(event, &partial(object)),
             Representation::Table => {
                 let kind = Arc::clone(&self.request.target.kind);
                 let now = self.engine.clock.now().as_second();
                 let mut rows = table(&kind, std::slice::from_ref(object), self.request.include, now);
-                if !self.columns {
-                    self.columns = true;
-                    root_mut(&mut rows).insert("columnDefinitions".into(), kind.columns.definitions());
-                }
+                let columns = if self.columns {
+                    Value::Null
+                } else {
+                    kind.columns.definitions()
+                };
+                self.columns = true;
+                root_mut(&mut rows).insert("columnDefinitions".into(), columns);
                 let version = crate::object::text(object, "resourceVersion").to_owned();
                 metadata_mut(&mut rows).insert("resourceVersion".into(), version.into());
                 self.line(event, &rows);
@@ -286,22 +322,26 @@ impl Follow {
     }
 
     fn bookmark(&mut self, initial_end: bool) {
-        let mut metadata = json!({"resourceVersion": self.cursor.to_string(), "creationTimestamp": null});
+        let mut metadata = json!({"resourceVersion": self.cursor.to_string()});
         if initial_end {
             root_mut(&mut metadata)
                 .insert("annotations".into(), json!({"k8s.io/initial-events-end": "true"}));
         }
-        let kind = &self.request.target.kind;
+        let kind = Arc::clone(&self.request.target.kind);
         let (name, api_version) = match self.request.representation {
-            Representation::Whole | Representation::Table => (kind.kind.clone(), kind.api_version()),
-            Representation::Metadata => ("PartialObjectMetadata".into(), "meta.k8s.io/v1".into()),
+            Representation::Whole => (kind.kind.clone(), kind.api_version()),
+            Representation::Metadata | Representation::MetadataList | Representation::Table => {
+                ("PartialObjectMetadata".into(), "meta.k8s.io/v1".into())
+            }
         };
         let object = json!({"kind": name, "apiVersion": api_version, "metadata": metadata});
         if self.request.representation == Representation::Table {
+            let mut nameless = object.clone();
+            metadata_mut(&mut nameless).insert("name".into(), "".into());
             let row = json!({
-                "kind": "Table", "apiVersion": "meta.k8s.io/v1", "columnDefinitions": [],
+                "kind": "Table", "apiVersion": "meta.k8s.io/v1", "columnDefinitions": null,
                 "metadata": {"resourceVersion": self.cursor.to_string()},
-                "rows": [{"cells": [], "object": object}],
+                "rows": [{"cells": kind.columns.cells(&nameless, 0), "object": object}],
             });
             self.line("BOOKMARK", &row);
         } else {
@@ -316,10 +356,42 @@ impl Follow {
     }
 
     fn line(&mut self, event: &str, object: &Value) {
-        let mut line = format!("{{\"type\":\"{event}\",\"object\":{object}}}");
-        line.push('\n');
-        self.queue.push_back(line.into());
+        self.queue.push_back(line(event, object));
     }
+}
+
+fn line(event: &str, object: &Value) -> Bytes {
+    format!("{{\"type\":\"{event}\",\"object\":{object}}}\n").into()
+}
+
+/// The event of a change that no selector hides.
+const fn name(kind: ChangeKind) -> &'static str {
+    match kind {
+        ChangeKind::Added => "ADDED",
+        ChangeKind::Modified => "MODIFIED",
+        ChangeKind::Deleted => "DELETED",
+    }
+}
+
+/// The line of a change that is told whole, written once for all watches of its kind.
+fn shared(engine: &Engine, kind: &ResourceType, change: &Change) -> Outcome<Bytes> {
+    let api_version = kind.api_version();
+    if let Some(told) = change.told.get()
+        && told.api_version == api_version
+    {
+        return Ok(told.line.clone());
+    }
+    let object = engine.decode_body(kind, &change.key, change.version, &change.body)?;
+    let line = line(name(change.kind), &object);
+    if kind.form != Form::Sealed {
+        let told = Told {
+            api_version,
+            line: line.clone(),
+        };
+        // Another watch may have been quicker, with the same line.
+        let _ = change.told.set(told);
+    }
+    Ok(line)
 }
 
 #[cfg(test)]

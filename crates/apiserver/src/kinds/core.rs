@@ -10,11 +10,14 @@ use k8s_openapi::{
     apimachinery::pkg::apis::meta::v1::ObjectMeta,
 };
 use schemars::{JsonSchema, generate::SchemaSettings};
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 use stead_kernel::{Error, Result};
-use stead_resource::{Schema, table::Columns};
+use stead_resource::{
+    Schema,
+    table::{ColumnError, Columns},
+};
 
-use super::{Form, ResourceType, rules::Rules};
+use super::{Form, ResourceType, printing, rules::Rules};
 use crate::object;
 
 /// Where namespaces are stored.
@@ -26,22 +29,22 @@ pub(crate) const LEASES: &str = "coordination.k8s.io/leases";
 /// Where events of both groups are stored.
 pub(crate) const EVENTS: &str = "events";
 
-struct CoreKind {
-    group: &'static str,
-    kind: &'static str,
-    plural: &'static str,
-    singular: &'static str,
-    short_names: &'static [&'static str],
-    namespaced: bool,
-    status: bool,
-    storage: &'static str,
-    form: Form,
-    rules: Rules,
-    schema: fn() -> Value,
+pub(super) struct CoreKind {
+    pub(super) group: &'static str,
+    pub(super) kind: &'static str,
+    pub(super) plural: &'static str,
+    pub(super) singular: &'static str,
+    pub(super) short_names: &'static [&'static str],
+    pub(super) namespaced: bool,
+    pub(super) status: bool,
+    pub(super) storage: &'static str,
+    pub(super) form: Form,
+    pub(super) rules: Rules,
+    pub(super) schema: fn() -> Value,
     /// Printer columns as a definition would have them.
-    columns: fn() -> Value,
-    view: Option<fn(&Value) -> Value>,
-    fields: &'static [&'static str],
+    pub(super) columns: fn() -> Value,
+    pub(super) view: Option<fn(&Value) -> Value>,
+    pub(super) fields: &'static [&'static str],
 }
 
 const EVENT_FIELDS: &[&str] = &[
@@ -54,7 +57,7 @@ const EVENT_FIELDS: &[&str] = &[
     "involvedObject.fieldPath",
     "reason",
     "reportingComponent",
-    "source",
+    "source.component",
     "type",
 ];
 const NEW_EVENT_FIELDS: &[&str] = &[
@@ -80,7 +83,7 @@ const CORE: &[CoreKind] = &[
         form: Form::Plain,
         rules: Rules::Namespace,
         schema: schema_of::<Namespace>,
-        columns: || json!([column("Status", "string", ".status.phase"), age()]),
+        columns: printing::namespace,
         view: None,
         fields: &["status.phase"],
     },
@@ -96,8 +99,8 @@ const CORE: &[CoreKind] = &[
         form: Form::Plain,
         rules: Rules::ConfigMap,
         schema: schema_of::<ConfigMap>,
-        columns: || json!([column("Data", "integer", ".count"), age()]),
-        view: Some(counted),
+        columns: printing::config_map,
+        view: Some(printing::counted),
         fields: &[],
     },
     CoreKind {
@@ -112,14 +115,8 @@ const CORE: &[CoreKind] = &[
         form: Form::Sealed,
         rules: Rules::Secret,
         schema: schema_of::<Secret>,
-        columns: || {
-            json!([
-                column("Type", "string", ".type"),
-                column("Data", "integer", ".count"),
-                age()
-            ])
-        },
-        view: Some(counted),
+        columns: printing::secret,
+        view: Some(printing::counted),
         fields: &["type"],
     },
     CoreKind {
@@ -134,8 +131,8 @@ const CORE: &[CoreKind] = &[
         form: Form::Plain,
         rules: Rules::Event,
         schema: schema_of::<Event>,
-        columns: event_columns,
-        view: Some(event_view),
+        columns: printing::event,
+        view: Some(printing::event_view),
         fields: EVENT_FIELDS,
     },
     CoreKind {
@@ -143,16 +140,15 @@ const CORE: &[CoreKind] = &[
         kind: "Event",
         plural: "events",
         singular: "event",
-        // The short name leads to the core group only.
-        short_names: &[],
+        short_names: &["ev"],
         namespaced: true,
         status: false,
         storage: EVENTS,
         form: Form::NewEvent,
         rules: Rules::Event,
         schema: schema_of::<NewEvent>,
-        columns: event_columns,
-        view: Some(new_event_view),
+        columns: printing::event,
+        view: Some(printing::new_event_view),
         fields: NEW_EVENT_FIELDS,
     },
     CoreKind {
@@ -165,9 +161,9 @@ const CORE: &[CoreKind] = &[
         status: false,
         storage: LEASES,
         form: Form::Plain,
-        rules: Rules::None,
+        rules: Rules::Lease,
         schema: schema_of::<Lease>,
-        columns: || json!([column("Holder", "string", ".spec.holderIdentity"), age()]),
+        columns: printing::lease,
         view: None,
         fields: &[],
     },
@@ -183,7 +179,7 @@ const CORE: &[CoreKind] = &[
         form: Form::Plain,
         rules: Rules::Definition,
         schema: schema_of::<CustomResourceDefinition>,
-        columns: || json!([column("Created At", "date", ".metadata.creationTimestamp")]),
+        columns: printing::created,
         view: None,
         fields: &[],
     },
@@ -191,16 +187,21 @@ const CORE: &[CoreKind] = &[
 
 /// The core kinds, ready to serve.
 pub(crate) fn core_kinds() -> Result<Vec<ResourceType>> {
-    CORE.iter().map(resource_type).collect()
+    CORE.iter()
+        .chain(super::roles::ACCESS)
+        .map(resource_type)
+        .collect()
 }
 
 fn resource_type(core: &CoreKind) -> Result<ResourceType> {
     let unusable = |message: String| Error::internal(format!("the core kind {}: {message}", core.kind));
-    let open_api = (core.schema)();
+    let mut open_api = (core.schema)();
+    settle(core, &mut open_api);
     let strings = |list: &[&str]| list.iter().map(|&item| item.to_owned()).collect::<Vec<String>>();
     Ok(ResourceType {
         group: core.group.into(),
         version: "v1".into(),
+        stored_version: "v1".into(),
         kind: core.kind.into(),
         list_kind: format!("{}List", core.kind),
         plural: core.plural.into(),
@@ -212,77 +213,79 @@ fn resource_type(core: &CoreKind) -> Result<ResourceType> {
         storage: core.storage.into(),
         schema: Schema::compile(&open_api).map_err(|error| unusable(error.to_string()))?,
         open_api,
-        columns: Columns::from_crd_version(Some(&(core.columns)()))
-            .map_err(|error| unusable(error.to_string()))?,
+        columns: columns(core).map_err(|error| unusable(error.to_string()))?,
         view: core.view,
         status: core.status,
+        scale: None,
         counted: core.rules == Rules::Definition,
         fields: strings(core.fields),
         form: core.form,
         rules: core.rules,
         admit: None,
         strategic: true,
+        empty: empty(core),
         warning: None,
     })
 }
 
-fn column(name: &str, kind: &str, path: &str) -> Value {
-    json!({"name": name, "type": kind, "jsonPath": path})
+fn columns(core: &CoreKind) -> std::result::Result<Columns, ColumnError> {
+    let columns = (core.columns)();
+    match core.rules {
+        // Their name is among the last of the columns.
+        Rules::Event => Columns::in_full(&columns),
+        Rules::None
+        | Rules::Namespace
+        | Rules::Secret
+        | Rules::ConfigMap
+        | Rules::Lease
+        | Rules::Role
+        | Rules::Binding
+        | Rules::Account
+        | Rules::Definition => Columns::from_crd_version(Some(&columns)),
+    }
 }
 
-fn age() -> Value {
-    column("Age", "date", ".metadata.creationTimestamp")
+/// What the original always writes of a core kind, given or not.
+fn empty(core: &CoreKind) -> Value {
+    match (core.kind, core.form) {
+        ("Namespace", _) => json!({"spec": {}, "status": {}}),
+        ("Lease", _) => json!({"spec": {}}),
+        ("CustomResourceDefinition", _) => json!({"spec": {"names": {}}}),
+        ("Event", Form::NewEvent) => json!({
+            "eventTime": null, "regarding": {}, "deprecatedSource": {}, "deprecatedFirstTimestamp": null,
+            "deprecatedLastTimestamp": null,
+        }),
+        ("Event", _) => json!({
+            "involvedObject": {}, "source": {}, "firstTimestamp": null, "lastTimestamp": null, "eventTime": null,
+            "reportingComponent": "", "reportingInstance": "",
+        }),
+        _ => json!({}),
+    }
 }
 
-fn event_columns() -> Value {
-    json!([
-        column("Last Seen", "date", ".seen"),
-        column("Type", "string", ".type"),
-        column("Reason", "string", ".reason"),
-        column("Object", "string", ".object"),
-        column("Message", "string", ".message"),
-    ])
-}
-
-/// How many entries `data` and `binaryData` have.
-fn counted(object: &Value) -> Value {
-    let entries = |field| object.get(field).and_then(Value::as_object).map_or(0, Map::len);
-    json!({
-        "metadata": object.get("metadata"),
-        "type": object.get("type"),
-        "count": entries("data") + entries("binaryData"),
-    })
-}
-
-fn new_event_view(event: &Value) -> Value {
-    let mut event = event.clone();
-    super::from_newer(&mut event);
-    event_view(&event)
-}
-
-fn event_view(event: &Value) -> Value {
-    let about = |field: &str| {
-        event
-            .get("involvedObject")
-            .map(|about| object::top(about, field))
-            .unwrap_or_default()
-    };
-    let seen = [
-        "/series/lastObservedTime",
-        "/lastTimestamp",
-        "/eventTime",
-        "/metadata/creationTimestamp",
-    ]
-    .into_iter()
-    .find_map(|path| event.pointer(path).and_then(Value::as_str));
-    json!({
-        "metadata": event.get("metadata"),
-        "seen": seen,
-        "type": event.get("type"),
-        "reason": event.get("reason"),
-        "object": format!("{}/{}", about("kind").to_lowercase(), about("name")),
-        "message": event.get("message"),
-    })
+/// Adds to a core kind's schema what its Rust type does not tell: which fields merge as a whole, and which may be
+/// null.
+fn settle(core: &CoreKind, schema: &mut Value) {
+    for name in ["involvedObject", "regarding", "related"] {
+        if let Some(field) = schema.pointer_mut(&format!("/properties/{name}")) {
+            object::root_mut(field).insert("x-kubernetes-map-type".into(), "atomic".into());
+        }
+    }
+    if matches!(core.rules, Rules::Namespace | Rules::Definition)
+        && let Some(conditions) = schema.pointer_mut("/properties/status/properties/conditions")
+    {
+        let conditions = object::root_mut(conditions);
+        conditions.insert("x-kubernetes-list-type".into(), "map".into());
+        conditions.insert("x-kubernetes-list-map-keys".into(), json!(["type"]));
+    }
+    for (name, value) in empty(core).as_object().into_iter().flatten() {
+        if let Some(field) = schema
+            .pointer_mut(&format!("/properties/{name}"))
+            .filter(|_| value.is_null())
+        {
+            object::root_mut(field).insert("nullable".into(), true.into());
+        }
+    }
 }
 
 /// The schema of Kubernetes' object metadata, for the OpenAPI documents.
@@ -291,7 +294,7 @@ pub(crate) fn object_meta() -> Value {
 }
 
 /// A type's schema as a structural one: references resolved, and what refers to itself left open.
-fn schema_of<T: JsonSchema>() -> Value {
+pub(super) fn schema_of<T: JsonSchema>() -> Value {
     let settings = SchemaSettings::openapi3().with(|settings| {
         settings.inline_subschemas = true;
         settings.meta_schema = None;

@@ -9,6 +9,16 @@ use stead_resource::{FieldError, FieldErrorKind, Schema, table::Columns};
 use super::{Form, ResourceType, rules::Rules};
 use crate::object::{self, top};
 
+/// Where a kind's scale is, as pointers into its objects (RFC 6901).
+pub(crate) struct Scale {
+    /// How many there should be.
+    pub(crate) spec: String,
+    /// How many there are.
+    pub(crate) status: String,
+    /// The selector of what is counted, as text; empty when there is none.
+    pub(crate) selector: String,
+}
+
 /// A definition, with the versions of it that are served.
 pub(crate) struct Definition {
     /// Which stored object it was read from: uid and resource version.
@@ -30,7 +40,7 @@ pub(crate) fn read_definition(definition: &Value, admit: Option<Admit>) -> Resul
     })
 }
 
-fn versions(definition: &Value) -> &[Value] {
+pub(super) fn versions(definition: &Value) -> &[Value] {
     definition
         .pointer("/spec/versions")
         .and_then(Value::as_array)
@@ -38,7 +48,7 @@ fn versions(definition: &Value) -> &[Value] {
         .unwrap_or_default()
 }
 
-fn read_version(
+pub(super) fn read_version(
     definition: &Value,
     index: usize,
     version: &Value,
@@ -67,6 +77,11 @@ fn read_version(
     Ok(ResourceType {
         group: group.into(),
         version: top(version, "name").into(),
+        stored_version: versions(definition)
+            .iter()
+            .find(|version| version.get("storage").and_then(Value::as_bool) == Some(true))
+            .map(|version| top(version, "name").to_owned())
+            .unwrap_or_default(),
         kind: kind.into(),
         list_kind: or_else(top(names, "listKind"), format!("{kind}List")),
         plural: plural.into(),
@@ -81,14 +96,25 @@ fn read_version(
         columns,
         view: None,
         status: version.pointer("/subresources/status").is_some(),
+        scale: version.pointer("/subresources/scale").map(read_scale),
         counted: true,
         fields: selectable_fields(version),
         form: Form::Plain,
         rules: Rules::None,
         admit,
         strategic: false,
+        empty: json!({}),
         warning: warning(group, kind, version),
     })
+}
+
+fn read_scale(scale: &Value) -> Scale {
+    let pointer = |field| top(scale, field).replace('.', "/");
+    Scale {
+        spec: pointer("specReplicasPath"),
+        status: pointer("statusReplicasPath"),
+        selector: pointer("labelSelectorPath"),
+    }
 }
 
 fn texts(list: Option<&Value>) -> Vec<String> {
@@ -116,120 +142,6 @@ fn warning(group: &str, kind: &str, version: &Value) -> Option<String> {
     } else {
         Some(text.into())
     }
-}
-
-/// What a definition must be, beyond its schema.
-pub(crate) fn check_definition(definition: &Value) -> Vec<FieldError> {
-    let spec = definition.get("spec").unwrap_or(&Value::Null);
-    let names = spec.get("names").unwrap_or(&Value::Null);
-    let (group, plural) = (top(spec, "group"), top(names, "plural"));
-    let mut errors = Vec::new();
-    let mut refuse = |path: &str, value: &str, detail: String| {
-        errors.push(FieldError::new(path, FieldErrorKind::Invalid, detail).with_value(Value::from(value)));
-    };
-    if !group.contains('.') || !super::rules::is_subdomain(group) {
-        refuse(
-            "spec.group",
-            group,
-            "should be a domain with at least one dot".into(),
-        );
-    }
-    if !super::rules::is_label(plural) {
-        refuse(
-            "spec.names.plural",
-            plural,
-            "should be a lowercase RFC 1123 label".into(),
-        );
-    }
-    if top(names, "kind").is_empty() {
-        refuse("spec.names.kind", "", "should be given".into());
-    }
-    let expected = format!("{plural}.{group}");
-    if object::name(definition) != expected {
-        refuse(
-            "metadata.name",
-            object::name(definition),
-            format!("must be spec.names.plural+\".\"+spec.group, that is {expected:?}"),
-        );
-    }
-    if !matches!(top(spec, "scope"), "Namespaced" | "Cluster") {
-        refuse(
-            "spec.scope",
-            top(spec, "scope"),
-            "should be Namespaced or Cluster".into(),
-        );
-    }
-    let strategy = spec.pointer("/conversion/strategy").and_then(Value::as_str);
-    if let Some(strategy) = strategy.filter(|strategy| *strategy != "None") {
-        refuse(
-            "spec.conversion.strategy",
-            strategy,
-            "only None is supported: versions must not need conversion".into(),
-        );
-    }
-    errors.extend(check_versions(definition));
-    errors
-}
-
-fn check_versions(definition: &Value) -> Vec<FieldError> {
-    let mut errors = Vec::new();
-    let list = versions(definition);
-    let stored = list
-        .iter()
-        .filter(|version| version.get("storage").and_then(Value::as_bool) == Some(true))
-        .count();
-    if stored != 1 {
-        errors.push(FieldError::new(
-            "spec.versions",
-            FieldErrorKind::Invalid,
-            "must have exactly one version marked as storage version",
-        ));
-    }
-    for (index, version) in list.iter().enumerate() {
-        let at = |field: &str| format!("spec.versions[{index}].{field}");
-        if !super::rules::is_label(top(version, "name")) {
-            let error = FieldError::new(
-                at("name"),
-                FieldErrorKind::Invalid,
-                "should be a lowercase RFC 1123 label",
-            );
-            errors.push(error.with_value(Value::from(top(version, "name"))));
-        }
-        if version.pointer("/schema/openAPIV3Schema").is_none() {
-            errors.push(FieldError::new(
-                at("schema.openAPIV3Schema"),
-                FieldErrorKind::Required,
-                "schemas are required",
-            ));
-        }
-        if let Err(error) = read_version(definition, index, version, None) {
-            errors.push(error);
-        }
-    }
-    errors
-}
-
-/// What of a definition this server does not do.
-pub(super) fn remarks(definition: &Value) -> Vec<String> {
-    let mut remarks = Vec::new();
-    for (index, version) in versions(definition).iter().enumerate() {
-        let schema = version.pointer("/schema/openAPIV3Schema").map(Schema::compile);
-        if let Some(Ok(schema)) = schema {
-            let places = schema.unevaluated_rules();
-            if !places.is_empty() {
-                remarks.push(format!(
-                    "spec.versions[{index}]: x-kubernetes-validations are not evaluated: {}",
-                    places.join(", ")
-                ));
-            }
-        }
-        if version.pointer("/subresources/scale").is_some() {
-            remarks.push(format!(
-                "spec.versions[{index}].subresources.scale: it is not served"
-            ));
-        }
-    }
-    remarks
 }
 
 /// The names that a definition wants, as `status.acceptedNames` lists them.

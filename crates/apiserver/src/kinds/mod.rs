@@ -1,21 +1,29 @@
 //! The kinds that are served: those of Kubernetes' core that everything needs, and those of definitions.
 
+mod access;
+mod check;
 mod core;
 mod custom;
 mod events;
+mod printing;
 mod registry;
+mod roles;
 pub(crate) mod rules;
+mod secrets;
 
 use std::sync::Arc;
 
 use serde_json::{Value, json};
 use stead_kernel::Admit;
+pub(crate) use stead_resource::names;
 use stead_resource::{Schema, table::Columns};
 
 use crate::object;
+pub(crate) use check::check_definition;
 pub(crate) use core::{DEFINITIONS, EVENTS, LEASES, NAMESPACES, core_kinds, object_meta};
-pub(crate) use custom::{Definition, check_definition};
+pub(crate) use custom::{Definition, Scale};
 pub(crate) use registry::Registry;
+pub(crate) use roles::{ACCOUNTS, CLUSTER_BINDINGS, CLUSTER_ROLES, ROLE_BINDINGS, ROLES};
 
 /// One version of a kind, ready to serve.
 #[expect(
@@ -25,6 +33,8 @@ pub(crate) use registry::Registry;
 pub(crate) struct ResourceType {
     pub(crate) group: String,
     pub(crate) version: String,
+    /// The version as which the original would store it.
+    pub(crate) stored_version: String,
     pub(crate) kind: String,
     pub(crate) list_kind: String,
     pub(crate) plural: String,
@@ -44,6 +54,8 @@ pub(crate) struct ResourceType {
     pub(crate) view: Option<fn(&Value) -> Value>,
     /// Whether the status is a subresource.
     pub(crate) status: bool,
+    /// Where a scale is read from and written to, if there is one.
+    pub(crate) scale: Option<custom::Scale>,
     /// Whether `metadata.generation` counts changes of the specification.
     pub(crate) counted: bool,
     /// The fields that field selectors may name, beside the name and the namespace.
@@ -53,6 +65,8 @@ pub(crate) struct ResourceType {
     pub(crate) admit: Option<Admit>,
     /// Whether strategic merge patches are understood.
     pub(crate) strategic: bool,
+    /// What an object holds before anything is set: fields that the original always writes.
+    pub(crate) empty: Value,
     /// Said with every answer.
     pub(crate) warning: Option<String>,
 }
@@ -79,9 +93,28 @@ impl ResourceType {
         qualified(&self.plural, &self.group)
     }
 
-    /// `Kind.group`, as messages name kinds.
-    pub(crate) fn qualified_kind(&self) -> String {
-        qualified(&self.kind, &self.group)
+    /// The group that messages about its objects name: the original knows events by their core form only.
+    pub(crate) fn told_group(&self) -> &str {
+        if self.form == Form::NewEvent {
+            ""
+        } else {
+            &self.group
+        }
+    }
+
+    /// Whether an object may have any name that can stand in a path, as `system:discovery`.
+    pub(crate) fn names_are_segments(&self) -> bool {
+        match self.rules {
+            rules::Rules::Role | rules::Rules::Binding => true,
+            rules::Rules::Event => self.form == Form::Plain,
+            rules::Rules::None
+            | rules::Rules::Namespace
+            | rules::Rules::Secret
+            | rules::Rules::ConfigMap
+            | rules::Rules::Lease
+            | rules::Rules::Definition
+            | rules::Rules::Account => false,
+        }
     }
 
     /// The name of the definition that it comes from; `None` for core kinds.
@@ -130,7 +163,8 @@ pub(crate) fn api_version(group: &str, version: &str) -> String {
     }
 }
 
-fn qualified(word: &str, group: &str) -> String {
+/// `word.group`, or the word alone for the core group.
+pub(crate) fn qualified(word: &str, group: &str) -> String {
     if group.is_empty() {
         word.into()
     } else {

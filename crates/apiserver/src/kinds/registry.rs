@@ -10,7 +10,10 @@ use serde_json::Value;
 use stead_kernel::Admit;
 
 use super::{Definition, ResourceType, api_version, custom};
-use crate::{http::Documents, object};
+use crate::{
+    http::{Document, Documents},
+    object,
+};
 
 /// An immutable set of kinds; a change makes a new one.
 #[derive(Default)]
@@ -24,6 +27,8 @@ pub(crate) struct Registry {
     types: Vec<Arc<ResourceType>>,
     /// The OpenAPI documents, once someone has asked for them.
     pub(crate) documents: OnceLock<Documents>,
+    /// The old one, likewise.
+    pub(crate) swagger: OnceLock<Document>,
 }
 
 impl Registry {

@@ -4,7 +4,7 @@ use base64::{Engine, engine::general_purpose::STANDARD};
 use serde_json::{Value, json};
 use stead_resource::{FieldError, FieldErrorKind};
 
-use super::check_definition;
+use super::{check_definition, names};
 use crate::object::{self, metadata_mut, root_mut, top};
 
 /// The finalizer that keeps a definition until its objects are gone.
@@ -20,52 +20,113 @@ pub(crate) enum Rules {
     Secret,
     ConfigMap,
     Event,
+    Lease,
     Definition,
+    Role,
+    Binding,
+    Account,
 }
 
 impl Rules {
     /// Brings what a client sent into the stored form, before it is merged with anything.
     pub(crate) fn normalize(self, object: &mut Value) {
-        if self == Self::Secret {
-            fold_string_data(object);
+        match self {
+            Self::Secret => {
+                fold_string_data(object);
+                let data = object.get_mut("data").and_then(Value::as_object_mut);
+                for value in data
+                    .into_iter()
+                    .flat_map(|data| data.values_mut())
+                    .filter(|value| value.is_null())
+                {
+                    *value = "".into();
+                }
+                root_mut(object).entry("type").or_insert_with(|| "Opaque".into());
+            }
+            Self::Namespace => {
+                let name = object::name(object).to_owned();
+                if !name.is_empty() {
+                    let labels = metadata_mut(object).entry("labels").or_insert(Value::Null);
+                    root_mut(labels).insert("kubernetes.io/metadata.name".into(), name.into());
+                }
+            }
+            Self::Definition => complete_definition(object),
+            Self::None
+            | Self::ConfigMap
+            | Self::Event
+            | Self::Lease
+            | Self::Role
+            | Self::Binding
+            | Self::Account => {}
         }
     }
 
-    /// What the writer should know about an object that is valid.
-    pub(crate) fn remarks(self, object: &Value) -> Vec<String> {
+    /// Whether [`Rules::complete`] fills in what its writer does not own.
+    pub(crate) fn completes(self) -> bool {
         match self {
-            Self::Definition => super::custom::remarks(object),
-            Self::None | Self::Namespace | Self::Secret | Self::ConfigMap | Self::Event => Vec::new(),
+            Self::Namespace | Self::Definition => true,
+            Self::None
+            | Self::Secret
+            | Self::ConfigMap
+            | Self::Event
+            | Self::Lease
+            | Self::Role
+            | Self::Binding
+            | Self::Account => false,
+        }
+    }
+
+    /// Whether a write changes what the server itself knows.
+    pub(crate) const fn has_aftermath(self) -> bool {
+        matches!(
+            self,
+            Self::Definition | Self::Role | Self::Binding | Self::Account
+        )
+    }
+
+    /// Whether an update makes an object that is not there.
+    pub(crate) fn creates_on_update(self) -> bool {
+        match self {
+            Self::Lease | Self::Event | Self::Role | Self::Binding => true,
+            Self::None
+            | Self::Secret
+            | Self::ConfigMap
+            | Self::Namespace
+            | Self::Account
+            | Self::Definition => false,
         }
     }
 
     /// Completes an object that is about to be stored.
     pub(crate) fn complete(self, old: Option<&Value>, new: &mut Value) {
         match self {
-            Self::None | Self::ConfigMap | Self::Event => {}
+            Self::None | Self::ConfigMap | Self::Event | Self::Role | Self::Account | Self::Lease => {}
+            Self::Binding => super::access::complete_binding(new),
             Self::Secret => {
                 fold_string_data(new);
                 root_mut(new).entry("type").or_insert_with(|| "Opaque".into());
             }
             Self::Namespace => complete_namespace(old, new),
-            Self::Definition => complete_definition(old, new),
+            Self::Definition => complete_definition(new),
         }
     }
 
     /// What is wrong with an object that is about to be stored.
     pub(crate) fn check(self, old: Option<&Value>, new: &Value) -> Vec<FieldError> {
         match self {
-            Self::None => Vec::new(),
-            Self::Namespace => check_namespace(new),
+            // The name's rule is with the metadata's.
+            Self::None | Self::Account => Vec::new(),
+            Self::Role => super::access::check_role(new),
+            Self::Binding => super::access::check_binding(old, new),
+            Self::Namespace => check_phase(new),
+            Self::Lease => check_lease(new),
             Self::Secret => {
                 let mut errors = check_data(new, "data", true);
+                errors.extend(super::secrets::faults(new));
                 errors.extend(immutable(old, new, &["data"]));
                 if old.is_some_and(|old| top(old, "type") != top(new, "type")) {
-                    errors.push(FieldError::new(
-                        "type",
-                        FieldErrorKind::Invalid,
-                        "field is immutable",
-                    ));
+                    let error = FieldError::new("type", FieldErrorKind::Invalid, "field is immutable");
+                    errors.push(error.with_value(Value::from(top(new, "type"))));
                 }
                 errors
             }
@@ -75,10 +136,19 @@ impl Rules {
                 errors.extend(immutable(old, new, &["data", "binaryData"]));
                 errors
             }
-            Self::Event => check_event(new),
+            Self::Event => {
+                let mut errors = super::events::faults(old, new);
+                if errors.is_empty() && top(new, "apiVersion") == "v1" {
+                    errors.extend(super::access::check_name(new));
+                }
+                errors
+            }
             Self::Definition => {
                 let mut errors = check_definition(new);
-                errors.extend(old.map(|old| fixed(old, new)).unwrap_or_default());
+                errors.extend(
+                    old.map(|old| super::check::check_change(old, new))
+                        .unwrap_or_default(),
+                );
                 errors
             }
         }
@@ -105,49 +175,55 @@ fn complete_namespace(old: Option<&Value>, new: &mut Value) {
     let labels = metadata_mut(new).entry("labels").or_insert(Value::Null);
     root_mut(labels).insert("kubernetes.io/metadata.name".into(), name.into());
     if old.is_none() {
-        root_mut(new).insert("spec".into(), json!({"finalizers": ["kubernetes"]}));
+        let spec = object::map_mut(new, "spec");
+        let finalizers = spec.entry("finalizers").or_insert_with(|| json!([]));
+        if let Some(list) = finalizers.as_array_mut()
+            && !list.iter().any(|finalizer| finalizer == "kubernetes")
+        {
+            list.push("kubernetes".into());
+        }
         root_mut(new).insert("status".into(), json!({"phase": "Active"}));
     }
 }
 
-fn complete_definition(old: Option<&Value>, new: &mut Value) {
+fn complete_definition(new: &mut Value) {
+    if !new.get("spec").is_some_and(Value::is_object) {
+        return;
+    }
     let names = super::custom::wanted_names(new);
     let spec = object::map_mut(new, "spec");
     spec.insert("names".into(), names);
     spec.entry("conversion")
         .or_insert_with(|| json!({"strategy": "None"}));
-    if old.is_none() {
-        let mut finalizers: Vec<String> = object::finalizers(new).into_iter().map(str::to_owned).collect();
-        if !finalizers.iter().any(|finalizer| finalizer == CLEANUP) {
-            finalizers.push(CLEANUP.into());
-        }
-        object::set_finalizers(new, finalizers);
-    }
 }
 
-fn check_namespace(namespace: &Value) -> Vec<FieldError> {
-    let name = object::name(namespace);
-    if is_label(name) {
-        return Vec::new();
-    }
-    let error = FieldError::new("metadata.name", FieldErrorKind::Invalid, LABEL_RULE);
-    vec![error.with_value(Value::from(name))]
+fn check_phase(namespace: &Value) -> Vec<FieldError> {
+    let phase = namespace
+        .get("status")
+        .map(|status| top(status, "phase"))
+        .unwrap_or_default();
+    let rule = match (object::is_deleting(namespace), phase) {
+        (false, "" | "Active") | (true, "Terminating") => return Vec::new(),
+        (false, _) => "may only be 'Active' if `deletionTimestamp` is empty",
+        (true, _) => "may only be 'Terminating' if `deletionTimestamp` is not empty",
+    };
+    let error = FieldError::new("status.Phase", FieldErrorKind::Invalid, rule);
+    vec![error.with_value(Value::from(phase))]
 }
 
-fn check_event(event: &Value) -> Vec<FieldError> {
-    let about = ["involvedObject", "regarding"]
-        .into_iter()
-        .find_map(|field| event.get(field));
-    let place = about.map(|about| top(about, "namespace")).unwrap_or_default();
-    if place.is_empty() || place == object::namespace(event) {
-        return Vec::new();
-    }
-    let error = FieldError::new(
-        "involvedObject.namespace",
-        FieldErrorKind::Invalid,
-        "does not match the event's namespace",
-    );
-    vec![error.with_value(Value::from(place))]
+fn check_lease(lease: &Value) -> Vec<FieldError> {
+    let at_least = |field: &str, least: i64, rule: &str| {
+        let number = lease.pointer(&format!("/spec/{field}")).and_then(Value::as_i64)?;
+        let error = FieldError::new(format!("spec.{field}"), FieldErrorKind::Invalid, rule);
+        (number < least).then(|| error.with_value(number))
+    };
+    [
+        at_least("leaseDurationSeconds", 1, "must be greater than 0"),
+        at_least("leaseTransitions", 0, "must be greater than or equal to 0"),
+    ]
+    .into_iter()
+    .flatten()
+    .collect()
 }
 
 fn check_data(object: &Value, field: &str, encoded: bool) -> Vec<FieldError> {
@@ -157,10 +233,20 @@ fn check_data(object: &Value, field: &str, encoded: bool) -> Vec<FieldError> {
     let (mut errors, mut total) = (Vec::new(), 0);
     for (key, value) in data {
         let path = format!("{field}[{key}]");
-        if !is_data_key(key) {
-            let rule =
-                "a valid key has at most 253 letters, digits, '-', '_' and '.', and is not '.' or '..'";
+        for rule in names::faults_of_data_key(key) {
             let error = FieldError::new(&path, FieldErrorKind::Invalid, rule);
+            errors.push(error.with_value(Value::from(key.as_str())));
+        }
+        if field == "data"
+            && object
+                .pointer("/binaryData")
+                .is_some_and(|other| other.get(key).is_some())
+        {
+            let error = FieldError::new(
+                &path,
+                FieldErrorKind::Invalid,
+                "duplicate of key present in binaryData",
+            );
             errors.push(error.with_value(Value::from(key.as_str())));
         }
         let Some(text) = value.as_str() else { continue };
@@ -206,55 +292,10 @@ fn immutable(old: Option<&Value>, new: &Value, fields: &[&str]) -> Vec<FieldErro
     errors
 }
 
-/// What of a definition its objects depend on.
-fn fixed(old: &Value, new: &Value) -> Vec<FieldError> {
-    let mut errors = Vec::new();
-    for path in ["spec.group", "spec.scope", "spec.names.plural", "spec.names.kind"] {
-        let pointer = format!("/{}", path.replace('.', "/"));
-        if old.pointer(&pointer) != new.pointer(&pointer) {
-            let error = FieldError::new(path, FieldErrorKind::Invalid, "field is immutable");
-            errors.push(error);
-        }
-    }
-    let list = |pointer| {
-        new.pointer(pointer)
-            .and_then(Value::as_array)
-            .into_iter()
-            .flatten()
-    };
-    for stored in list("/status/storedVersions").filter_map(Value::as_str) {
-        if !list("/spec/versions").any(|version| top(version, "name") == stored) {
-            let detail = format!("must keep the version {stored:?}, in which objects may be stored");
-            errors.push(FieldError::new("spec.versions", FieldErrorKind::Invalid, detail));
-        }
-    }
-    errors
-}
-
-fn is_data_key(key: &str) -> bool {
-    let allowed = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.');
-    !key.is_empty() && key.len() <= 253 && key.bytes().all(allowed) && key != "." && key != ".."
-}
-
-/// What a label must be, in words.
-const LABEL_RULE: &str = "a lowercase RFC 1123 label must consist of lower case alphanumeric characters or '-', \
-     and must start and end with an alphanumeric character, and has at most 63 characters";
 /// What a subdomain must be, in words.
 pub(crate) const SUBDOMAIN_RULE: &str = "a lowercase RFC 1123 subdomain must consist of lower case alphanumeric \
-     characters, '-' or '.', and must start and end with an alphanumeric character, and has at most 253 characters";
-
-/// Whether the text is a lowercase RFC 1123 label.
-pub(crate) fn is_label(text: &str) -> bool {
-    let bytes = text.as_bytes();
-    let outer =
-        |byte: Option<&u8>| byte.is_some_and(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit());
-    bytes.len() <= 63
-        && outer(bytes.first())
-        && outer(bytes.last())
-        && bytes
-            .iter()
-            .all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || *byte == b'-')
-}
+     characters, '-' or '.', and must start and end with an alphanumeric character (e.g. 'example.com', regex used for \
+     validation is '[a-z0-9]([-a-z0-9]*[a-z0-9])?(\\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*')";
 
 /// Whether the text is a lowercase RFC 1123 subdomain; its parts may be longer than labels.
 pub(crate) fn is_subdomain(text: &str) -> bool {
@@ -271,45 +312,31 @@ pub(crate) fn is_subdomain(text: &str) -> bool {
     text.len() <= 253 && text.split('.').all(part)
 }
 
-/// Whether the text may be a label's key or a finalizer: `prefix/name`, the prefix a subdomain.
-pub(crate) fn is_qualified_name(text: &str) -> bool {
-    let (prefix, name) = match text.split_once('/') {
-        Some((prefix, name)) => (Some(prefix), name),
-        None => (None, text),
-    };
-    prefix.is_none_or(is_subdomain) && !name.is_empty() && is_label_value(name)
-}
-
-/// Whether the text may be a label's value.
-pub(crate) fn is_label_value(text: &str) -> bool {
-    let bytes = text.as_bytes();
-    let outer = |byte: Option<&u8>| byte.is_none_or(u8::is_ascii_alphanumeric);
-    bytes.len() <= 63
-        && outer(bytes.first())
-        && outer(bytes.last())
-        && bytes
-            .iter()
-            .all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.'))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn names_follow_rfc_1123() {
-        for good in ["a", "a-b", "0", "a1"] {
-            assert!(is_label(good) && is_subdomain(good), "{good}");
+        for good in ["a", "a-b", "0", "a1", "a.b-c.d"] {
+            assert!(is_subdomain(good), "{good}");
         }
-        for bad in ["", "-a", "a-", "A", "a_b", "ä", &"a".repeat(64)] {
-            assert!(!is_label(bad), "{bad}");
-        }
-        assert!(is_subdomain("a.b-c.d"));
-        for bad in ["a..b", ".a", "a.", "a.-b", "a/b", &"a".repeat(254)] {
+        for bad in [
+            "",
+            "-a",
+            "a-",
+            "A",
+            "a_b",
+            "ä",
+            "a..b",
+            ".a",
+            "a.",
+            "a.-b",
+            "a/b",
+            &"a".repeat(254),
+        ] {
             assert!(!is_subdomain(bad), "{bad}");
         }
-        assert!(is_qualified_name("stead.dev/Cleanup") && !is_qualified_name("a/b/c"));
-        assert!(is_label_value("") && is_label_value("A.b_c-d") && !is_label_value("-a"));
     }
 
     #[test]

@@ -34,6 +34,8 @@ pub(crate) struct Listing {
     pub(crate) version: u64,
     /// The last object, when there may be more.
     pub(crate) next: Option<Position>,
+    /// How many objects come after it, accepted or not.
+    pub(crate) remaining: usize,
 }
 
 /// The version of the newest change.
@@ -72,11 +74,23 @@ pub(super) fn list(
                     self::page(&snapshot, query, Some(position), &undone)
                         .map_or(true, |(page, _)| !page.is_empty())
                 });
-                return Ok(Listing { version, next });
+                let remaining = match &next {
+                    Some(last) => remaining(&snapshot, query, last, &undone)?,
+                    None => 0,
+                };
+                return Ok(Listing {
+                    version,
+                    next,
+                    remaining,
+                });
             }
         }
         if !more {
-            return Ok(Listing { version, next: None });
+            return Ok(Listing {
+                version,
+                next: None,
+                remaining: 0,
+            });
         }
     }
 }
@@ -173,6 +187,40 @@ fn page(
     Ok((merged.into_values().take(keep).collect(), more))
 }
 
+/// How many objects there are after a position.
+fn remaining(
+    connection: &Connection,
+    query: &ListQuery,
+    last: &Position,
+    undone: &Undone,
+) -> Result<usize, StoreError> {
+    let mut count: usize = match &query.namespace {
+        Some(own) => connection
+            .prepare_cached(
+                "SELECT count(*) FROM objects WHERE resource = ?1 AND namespace = ?2 AND name > ?3",
+            )?
+            .query_row((&*query.resource, own, &*last.name), |row| row.get(0))?,
+        None => connection
+            .prepare_cached(
+                "SELECT count(*) FROM objects WHERE resource = ?1 AND (namespace, name) > (?2, ?3)",
+            )?
+            .query_row((&*query.resource, &*last.namespace, &*last.name), |row| {
+                row.get(0)
+            })?,
+    };
+    let mut lookup = connection
+        .prepare_cached("SELECT 1 FROM objects WHERE resource = ?1 AND namespace = ?2 AND name = ?3")?;
+    for (position, before) in undone.iter().filter(|(position, _)| *position > last) {
+        let is_there = lookup.exists((&*query.resource, &*position.namespace, &*position.name))?;
+        match (before.is_some(), is_there) {
+            (true, false) => count += 1,
+            (false, true) => count = count.saturating_sub(1),
+            (true, true) | (false, false) => {}
+        }
+    }
+    Ok(count)
+}
+
 fn read_rows(
     connection: &Connection,
     query: &ListQuery,
@@ -188,7 +236,7 @@ fn read_rows(
                 name: row.get(1)?,
             },
             version: row.get(2)?,
-            body: row.get::<_, Vec<u8>>(3)?.into(),
+            body: row.get_ref(3)?.as_blob()?.into(),
         })
     };
     let rows = match &query.namespace {

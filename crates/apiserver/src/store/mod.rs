@@ -23,7 +23,8 @@ use tokio::sync::Notify;
 pub(crate) use error::StoreError;
 pub(crate) use list::{ListQuery, Listing, Position};
 use readers::Readers;
-pub(crate) use window::{Change, ChangeKind, Window};
+pub(crate) use schema::describe;
+pub(crate) use window::{Change, ChangeKind, Told, Window};
 use writer::Writer;
 
 /// Where an object lies. Cluster-scoped objects have an empty namespace.
@@ -184,13 +185,26 @@ impl Store {
         .await
     }
 
+    /// Where the object with this uid lies, if it can own something in this namespace.
+    pub(crate) fn key_of_owner(&self, uid: &str, namespace: &str) -> Result<Option<Key>, StoreError> {
+        self.readers.with(|connection| {
+            let mut statement = connection.prepare_cached(
+                "SELECT resource, namespace, name FROM objects WHERE uid = ?1 AND namespace IN ('', ?2)",
+            )?;
+            let key = statement.query_row([uid, namespace], |row| {
+                Ok(Key {
+                    resource: row.get(0)?,
+                    namespace: row.get(1)?,
+                    name: row.get(2)?,
+                })
+            });
+            Ok(key.optional()?)
+        })
+    }
+
     /// Whether an object with this uid exists that can own something in this namespace.
     pub(crate) fn exists_owner(&self, uid: &str, namespace: &str) -> Result<bool, StoreError> {
-        self.readers.with(|connection| {
-            let mut statement = connection
-                .prepare_cached("SELECT 1 FROM objects WHERE uid = ?1 AND namespace IN ('', ?2)")?;
-            Ok(statement.exists([uid, namespace])?)
-        })
+        Ok(self.key_of_owner(uid, namespace)?.is_some())
     }
 
     /// The objects with a deletion timestamp.
@@ -255,6 +269,11 @@ impl Store {
     /// Makes one change and returns its resource version, after it is on disk.
     pub(crate) async fn write(&self, write: Write) -> Result<u64, StoreError> {
         self.writer.write(write).await
+    }
+
+    /// Records what is no write of an object.
+    pub(crate) async fn note(&self, row: AuditRow) -> Result<(), StoreError> {
+        self.writer.note(row).await
     }
 
     /// The oldest audit rows, with their places in the outbox.

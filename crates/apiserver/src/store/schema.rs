@@ -168,7 +168,7 @@ fn refuse(path: &Path, error: &StoreError) -> Error {
 }
 
 /// Says what opening the file ran into.
-pub(super) fn describe(path: &Path, error: rusqlite::Error) -> Error {
+pub(crate) fn describe(path: &Path, error: rusqlite::Error) -> Error {
     let shown = path.display();
     match error.sqlite_error_code() {
         Some(ErrorCode::NotADatabase | ErrorCode::DatabaseCorrupt) => damaged(path),
@@ -189,5 +189,5 @@ fn cannot_write(path: &Path, why: impl Into<Box<dyn std::error::Error + Send + S
 
 fn damaged(path: &Path) -> Error {
     Error::unavailable(format!("the state file {} is damaged", path.display()))
-        .hint("restore a backup with `stead restore`, or move the file away to begin anew")
+        .hint("restore a backup with `stead restore`, or save what can be saved with `stead doctor --repair`")
 }

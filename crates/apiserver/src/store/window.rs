@@ -4,9 +4,10 @@
 
 use std::{
     collections::{HashMap, VecDeque},
-    sync::{Arc, PoisonError, RwLock},
+    sync::{Arc, OnceLock, PoisonError, RwLock},
 };
 
+use bytes::Bytes;
 use rusqlite::{Connection, OptionalExtension, Row as SqlRow};
 use tokio::sync::watch;
 
@@ -28,7 +29,7 @@ pub(crate) enum ChangeKind {
 }
 
 impl ChangeKind {
-    pub(super) const fn code(self) -> u8 {
+    pub(crate) const fn code(self) -> u8 {
         match self {
             Self::Added => 0,
             Self::Modified => 1,
@@ -55,6 +56,25 @@ pub(crate) struct Change {
     pub(crate) body: Arc<[u8]>,
     /// What selectors saw before, if they see something else now.
     pub(crate) was: Option<Arc<str>>,
+    /// The object before the change, if selectors saw something else in it.
+    pub(crate) previous: Option<Arc<[u8]>>,
+    /// The change as the first watch told it, for those that tell it in the same way.
+    pub(crate) told: OnceLock<Told>,
+}
+
+/// A change as a line of a watch.
+#[derive(Debug)]
+pub(crate) struct Told {
+    /// The version of the API in which the object stands there.
+    pub(crate) api_version: String,
+    pub(crate) line: Bytes,
+}
+
+impl Change {
+    /// About how many bytes it holds.
+    fn weight(&self) -> usize {
+        self.body.len() + self.previous.as_ref().map_or(0, |previous| previous.len()) + OVERHEAD
+    }
 }
 
 struct Held {
@@ -90,6 +110,11 @@ impl Window {
     /// The version of the newest change.
     pub(crate) fn latest(&self) -> u64 {
         *self.latest.borrow()
+    }
+
+    /// The oldest version from which on every change is there.
+    pub(crate) fn floor(&self) -> u64 {
+        self.held.read().unwrap_or_else(PoisonError::into_inner).floor
     }
 
     /// At most `limit` changes after `cursor` that `wanted` takes, and the cursor behind the last one looked at.
@@ -140,13 +165,13 @@ impl Window {
 
 impl Held {
     fn push(&mut self, change: Arc<Change>) {
-        self.bytes += change.body.len() + OVERHEAD;
+        self.bytes += change.weight();
         self.changes.push_back(change);
         while self.changes.len() as u64 > CHANGES || self.bytes > BYTES && self.changes.len() > 1 {
             let Some(oldest) = self.changes.pop_front() else {
                 return;
             };
-            self.bytes -= oldest.body.len() + OVERHEAD;
+            self.bytes -= oldest.weight();
             self.floor = oldest.version;
         }
     }
@@ -165,7 +190,7 @@ pub(super) fn refill(connection: &Connection) -> rusqlite::Result<Window> {
     let mut floor = latest;
     while let Some(row) = rows.next()? {
         let change = read_change(connection, row, &mut later, &mut resources)?;
-        bytes += change.body.len() + OVERHEAD;
+        bytes += change.weight();
         if bytes > BYTES || newest_first.len() as u64 == CHANGES {
             break;
         }
@@ -201,6 +226,8 @@ fn read_change(
             None => current_body(connection, &key)?,
         },
     };
+    let was: Option<Arc<str>> = row.get(6)?;
+    let before = previous.clone().filter(|_| was.is_some());
     if let Some(previous) = previous {
         later.insert(key.clone(), previous);
     }
@@ -209,7 +236,9 @@ fn read_change(
         key,
         kind,
         body,
-        was: row.get(6)?,
+        was,
+        previous: before,
+        told: OnceLock::new(),
     })
 }
 

@@ -1,10 +1,13 @@
 //! The thread that writes: it takes all the writes that wait, makes them in one transaction, and answers them
 //! after the commit.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
 
 use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior};
-use stead_kernel::Error;
+use stead_kernel::{Error, ports::events::AuditRow};
 use tokio::sync::{mpsc, oneshot};
 
 use super::{
@@ -24,6 +27,7 @@ type Reply = oneshot::Sender<Result<u64, StoreError>>;
 
 enum Job {
     Write(Box<Write>),
+    Note(Box<AuditRow>),
     Forget(i64),
     #[cfg(test)]
     LimitPages(u32),
@@ -67,6 +71,10 @@ impl Writer {
         self.send(Job::Write(Box::new(write))).await
     }
 
+    pub(super) async fn note(&self, row: AuditRow) -> Result<(), StoreError> {
+        self.send(Job::Note(Box::new(row))).await.map(|_| ())
+    }
+
     pub(super) async fn forget(&self, through: i64) -> Result<(), StoreError> {
         self.send(Job::Forget(through)).await.map(|_| ())
     }
@@ -107,6 +115,7 @@ impl Writer {
 enum Outcome {
     Refused(StoreError),
     Changed(Arc<Change>, bool),
+    Noted,
     Done,
 }
 
@@ -114,7 +123,7 @@ impl Outcome {
     fn change(&self) -> Option<&Arc<Change>> {
         match self {
             Self::Changed(change, _) => Some(change),
-            Self::Refused(_) | Self::Done => None,
+            Self::Refused(_) | Self::Noted | Self::Done => None,
         }
     }
 }
@@ -198,6 +207,10 @@ impl State {
         for job in jobs {
             outcomes.push(match job {
                 Job::Write(write) => apply(&transaction, write, &mut version)?,
+                Job::Note(row) => {
+                    put(&transaction, row)?;
+                    Outcome::Noted
+                }
                 Job::Forget(through) => {
                     transaction
                         .prepare_cached("DELETE FROM outbox WHERE id <= ?1")?
@@ -235,6 +248,10 @@ impl State {
                         self.signals.cleanup.notify_one();
                     }
                     Ok(change.version)
+                }
+                Outcome::Noted => {
+                    self.signals.outbox.notify_one();
+                    Ok(self.version)
                 }
                 Outcome::Done => Ok(self.version),
             };
@@ -281,11 +298,13 @@ fn apply(transaction: &Transaction<'_>, write: &Write, version: &mut u64) -> rus
         Action::Remove { .. } | Action::RemoveEmpty { .. } => (ChangeKind::Deleted, true),
     };
     record(transaction, write, kind, current.as_ref(), *version)?;
-    let body = match &write.action {
-        Action::Create { content, .. } | Action::Replace { content, .. } => Arc::clone(&content.body),
-        Action::Remove { .. } | Action::RemoveEmpty { .. } => {
-            current.map(|current| current.body).unwrap_or_default().into()
+    let before = current.map(|current| current.body);
+    let (body, previous) = match &write.action {
+        Action::Create { content, .. } | Action::Replace { content, .. } => {
+            let previous = before.filter(|_| write.was.is_some());
+            (Arc::clone(&content.body), previous.map(Arc::from))
         }
+        Action::Remove { .. } | Action::RemoveEmpty { .. } => (before.unwrap_or_default().into(), None),
     };
     Ok(Outcome::Changed(
         Arc::new(Change {
@@ -294,6 +313,8 @@ fn apply(transaction: &Transaction<'_>, write: &Write, version: &mut u64) -> rus
             kind,
             body,
             was: write.was.clone(),
+            previous,
+            told: OnceLock::new(),
         }),
         cleanup,
     ))
@@ -438,7 +459,12 @@ fn record(
         return Ok(());
     };
     audit.resource_version = version.to_string();
-    let event = serde_json::to_string(&audit).unwrap_or_default();
+    put(transaction, &audit)
+}
+
+/// Puts a record where it lies until it is delivered.
+fn put(transaction: &Transaction<'_>, audit: &AuditRow) -> rusqlite::Result<()> {
+    let event = serde_json::to_string(audit).unwrap_or_default();
     transaction
         .prepare_cached("INSERT INTO outbox (event) VALUES (?1)")?
         .execute([event])?;

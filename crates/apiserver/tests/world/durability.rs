@@ -3,6 +3,7 @@
 use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
+use axum::http::StatusCode;
 use k8s_openapi::api::core::v1::Secret;
 use kube::{
     Api,
@@ -315,5 +316,38 @@ async fn every_write_has_an_audit_record_that_is_delivered_once() {
             .iter()
             .all(|row| row.name == "b")
     );
+    world.stop().await;
+}
+
+#[tokio::test]
+async fn every_issued_token_has_an_audit_record_without_the_token() {
+    let world = World::new().await;
+    let log = Arc::new(Log::default());
+    world.server.deliver_audit(Arc::clone(&log) as Arc<dyn Events>);
+    let accounts = "/api/v1/namespaces/default/serviceaccounts";
+    let (code, answer) = world
+        .post(accounts, &json!({"metadata": {"name": "robot"}}))
+        .await;
+    assert_eq!(code, StatusCode::CREATED, "{answer}");
+    let spec = json!({"audiences": ["elsewhere"], "expirationSeconds": 900});
+    let path = format!("{accounts}/robot/token");
+    let (_, answer) = world.post(&path, &json!({"spec": spec})).await;
+    let token = answer["status"]["token"].as_str().expect("a token").to_owned();
+    let (code, _) = world
+        .post(&path, &json!({"spec": {"expirationSeconds": 1}}))
+        .await;
+    assert_eq!(code, StatusCode::UNPROCESSABLE_ENTITY);
+    let issued = || {
+        let rows = log.rows.lock().expect("a lock");
+        let issued = rows.iter().filter(|row| row.subresource == "token");
+        issued.cloned().collect::<Vec<_>>()
+    };
+    eventually("the record", async || !issued().is_empty()).await;
+    let rows = issued();
+    assert_eq!(rows.len(), 1, "{rows:?}");
+    assert_eq!((rows[0].user.as_str(), rows[0].name.as_str()), ("admin", "robot"));
+    assert_eq!(rows[0].detail["token"]["audiences"], json!(["elsewhere"]));
+    assert!(rows[0].detail["token"]["expires"].as_i64().is_some());
+    assert!(!serde_json::to_string(&rows).expect("JSON").contains(&token));
     world.stop().await;
 }

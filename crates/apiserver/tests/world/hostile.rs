@@ -100,9 +100,8 @@ async fn what_is_nested_too_deeply_to_be_read_again_is_never_stored() {
     }
     let (status, list) = world.get(OPEN).await;
     assert_eq!(status, StatusCode::OK, "{list}");
-    let (status, answer) = world
-        .send("PUT", &one, "application/json", object(&nested(60)))
-        .await;
+    let patch = "application/merge-patch+json";
+    let (status, answer) = world.send("PATCH", &one, patch, object(&nested(60))).await;
     assert_eq!(status, StatusCode::OK, "what is not so deep is welcome: {answer}");
     world.stop().await;
 }
@@ -160,9 +159,9 @@ async fn forged_numbers_are_refused_and_nothing_else() {
         assert_eq!(status, StatusCode::GONE, "{version}: {answer}");
         let path = format!("{WIDGETS}?resourceVersion={version}&resourceVersionMatch=Exact");
         let (status, answer) = world.get(&path).await;
-        assert_eq!(status, StatusCode::GONE, "{version}: {answer}");
+        assert_eq!(status, StatusCode::GATEWAY_TIMEOUT, "{version}: {answer}");
     }
-    let huge = u64::MAX;
+    let huge = i64::MAX;
     let (status, answer) = world.get(&format!("{WIDGETS}?limit={huge}")).await;
     assert_eq!(status, StatusCode::OK, "{answer}");
     let (status, answer) = world

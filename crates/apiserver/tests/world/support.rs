@@ -141,6 +141,10 @@ impl World {
             .await
     }
 
+    pub(crate) async fn put(&self, path: &str, body: &Value) -> (StatusCode, Value) {
+        self.send("PUT", path, "application/json", body.to_string()).await
+    }
+
     pub(crate) async fn send_as(
         &self,
         identity: Identity,

@@ -62,10 +62,11 @@ async fn everything_is_discovered_in_one_answer_when_asked_so() {
         .collect();
     assert!(groups.contains(&&json!("example.dev")) && groups.contains(&&json!("authorization.k8s.io")));
     let (_, answer) = accept(&world, "/api", form).await;
-    assert_eq!(
-        answer["items"][0]["versions"][0]["resources"][0]["scope"],
-        "Cluster"
-    );
+    let resources = answer["items"][0]["versions"][0]["resources"]
+        .as_array()
+        .expect("resources");
+    let namespaces = resources.iter().find(|kind| kind["resource"] == "namespaces");
+    assert_eq!(namespaces.map(|kind| &kind["scope"]), Some(&json!("Cluster")));
     world.stop().await;
 }
 
@@ -95,7 +96,7 @@ async fn the_openapi_documents_describe_the_kinds() {
     );
     let (_, core) = world.get("/openapi/v3/api/v1").await;
     assert!(core["components"]["schemas"]["io.k8s.api.core.v1.Secret"]["properties"]["data"].is_object());
-    assert_eq!(world.get("/openapi/v2").await.0, StatusCode::NOT_FOUND);
+    assert_eq!(world.get("/openapi/v1").await.0, StatusCode::NOT_FOUND);
     world.stop().await;
 }
 
@@ -151,8 +152,9 @@ async fn malformed_requests_get_a_clear_status() {
         ("POST", WIDGETS, "application/cbor", "x", 415),
         ("POST", unknown, json, &body, 404),
         ("POST", missing, json, &body, 404),
-        ("PUT", WIDGETS, json, &body, 405),
-        ("POST", "/apis/example.dev/v1/widgets", json, &body, 405),
+        ("PUT", WIDGETS, json, &body, 400),
+        ("GET", "/apis/example.dev/v1/widgets?timeout=soon", "", "", 400),
+        ("POST", "/apis/example.dev/v1/widgets", json, &body, 404),
         ("GET", "/apis/example.dev/v1/widgets/a", "", "", 404),
         ("GET", "/apis/example.dev/v1/widgets?continue=zzz", "", "", 400),
         (
@@ -167,7 +169,7 @@ async fn malformed_requests_get_a_clear_status() {
             "/apis/example.dev/v1/widgets?watch=1&resourceVersion=x",
             "",
             "",
-            400,
+            500,
         ),
         ("GET", "/nothing/here", "", "", 404),
         (
@@ -175,11 +177,20 @@ async fn malformed_requests_get_a_clear_status() {
             "/apis/example.dev/v1/namespaces/default/widgets/a",
             "application/apply-patch+yaml",
             "{}",
-            400,
+            422,
         ),
     ] {
         let (status, answer) = world.send(method, path, media_type, body.to_owned()).await;
         assert_eq!(status.as_u16(), expected, "{method} {path}: {answer}");
+        // Nothing of the API is there.
+        if answer == "404 page not found\n" {
+            assert!(
+                ["/nothing/here", "/apis/example.dev/v1/widgets", unknown].contains(&path)
+                    || path.ends_with("/widgets/a"),
+                "{method} {path}"
+            );
+            continue;
+        }
         assert_eq!(answer["kind"], "Status", "{method} {path}: {answer}");
         assert_eq!(answer["code"], expected);
     }
@@ -198,7 +209,7 @@ async fn malformed_requests_get_a_clear_status() {
 #[tokio::test]
 async fn yaml_is_read_too_and_a_warning_is_a_header() {
     let world = World::new().await;
-    let yaml = "metadata: {name: a}\nspec: {colour: blue}\n";
+    let yaml = "apiVersion: example.dev/v1\nkind: Widget\nmetadata: {name: a}\nspec: {colour: blue}\n";
     let request = Request::post(WIDGETS)
         .header("content-type", "application/yaml")
         .body(Body::from(yaml))
@@ -209,6 +220,71 @@ async fn yaml_is_read_too_and_a_warning_is_a_header() {
     assert!(
         warning.starts_with("299 - \"unknown field \\\"spec.colour\\\""),
         "{warning}"
+    );
+    world.stop().await;
+}
+
+#[tokio::test]
+async fn answers_and_failures_are_yaml_where_that_is_wanted() {
+    let world = World::new().await;
+    assert_eq!(world.post(WIDGETS, &widget("a")).await.0, StatusCode::CREATED);
+    for (path, status, text) in [
+        ("/a", StatusCode::OK, "kind: Widget\n"),
+        ("", StatusCode::OK, "kind: WidgetList\n"),
+        ("/none", StatusCode::NOT_FOUND, "reason: NotFound\n"),
+        ("?watch=1", StatusCode::NOT_ACCEPTABLE, "reason: NotAcceptable\n"),
+    ] {
+        let request = Request::get(format!("{WIDGETS}{path}"))
+            .header("accept", "application/yaml")
+            .body(Body::empty())
+            .expect("a request");
+        let (found, answer, response) = world.send_as(admin(), request).await;
+        assert_eq!(found, status, "{path}: {answer}");
+        assert_eq!(response.headers()["content-type"], "application/yaml", "{path}");
+        assert!(
+            answer.as_str().is_some_and(|answer| answer.contains(text)),
+            "{path}: {answer}"
+        );
+    }
+    world.stop().await;
+}
+
+#[tokio::test]
+async fn members_that_yaml_has_twice_are_told_with_their_lines() {
+    let world = World::new().await;
+    let yaml = "apiVersion: example.dev/v1\nkind: Widget\nmetadata: {name: a}\nspec:\n  size: 1\n  size: 2\n";
+    let request = Request::post(WIDGETS)
+        .header("content-type", "application/yaml")
+        .body(Body::from(yaml))
+        .expect("a request");
+    let (status, answer, response) = world.send_as(admin(), request).await;
+    assert_eq!(status, StatusCode::CREATED, "{answer}");
+    assert_eq!(answer["spec"]["size"], 2);
+    let warning = response.headers()["warning"].to_str().expect("text");
+    assert_eq!(warning, "299 - \"line 6: key \\\"size\\\" already set in map\"");
+    world.stop().await;
+}
+
+#[tokio::test]
+async fn the_old_openapi_document_has_every_kind() {
+    let world = World::new().await;
+    let (status, document) = world.get("/openapi/v2").await;
+    assert_eq!(status, StatusCode::OK);
+    assert_eq!(document["swagger"], "2.0");
+    let kinds = document["definitions"].as_object().expect("definitions");
+    let widget = kinds
+        .iter()
+        .find(|(_, schema)| schema["x-kubernetes-group-version-kind"][0]["kind"] == "Widget");
+    let (_, widget) = widget.expect("the kind");
+    assert_eq!(
+        widget["properties"]["spec"]["properties"]["size"]["type"],
+        "integer"
+    );
+    assert!(document["paths"][WIDGETS.replace("default", "{namespace}")]["post"].is_object());
+    let binary = "application/com.github.proto-openapi.spec.v2@v1.0+protobuf";
+    assert_eq!(
+        accept(&world, "/openapi/v2", binary).await.0,
+        StatusCode::NOT_ACCEPTABLE
     );
     world.stop().await;
 }
@@ -228,7 +304,7 @@ async fn events_of_both_groups_are_the_same_objects() {
     let path = "/api/v1/namespaces/default/events?fieldSelector=involvedObject.name%3Da";
     let (_, list) = world.get(path).await;
     assert_eq!(list["items"][0]["message"], "all is well");
-    assert_eq!(list["items"][0]["apiVersion"], "v1");
+    assert_eq!(list["apiVersion"], "v1");
     let (_, newer) = world
         .get("/apis/events.k8s.io/v1/namespaces/default/events/e")
         .await;

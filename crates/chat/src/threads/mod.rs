@@ -1,13 +1,17 @@
 //! Threads and messages: what they are, where they are kept, and their routes.
 
 mod routes;
+mod search;
 mod store;
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use stead_kernel::Timestamp;
 
-pub(crate) use self::routes::routes;
+pub(crate) use self::{
+    routes::routes,
+    store::{Imported, Owner, Part, ThreadChange, Threads},
+};
 
 /// The collection of threads.
 pub(crate) const THREADS: &str = "chat.threads";
@@ -26,9 +30,18 @@ pub(crate) struct Thread {
     pub(crate) model: String,
     /// What the model is told before everything else.
     pub(crate) system: String,
-    /// The newest message; a reply without `parent` follows it.
+    /// The newest message, or the end of the branch that was looked at last; a reply without `parent` follows it.
     #[serde(default)]
     pub(crate) leaf: Option<String>,
+    /// In which folder it lies; empty for none.
+    #[serde(default)]
+    pub(crate) folder: String,
+    /// Whether it stands before all others.
+    #[serde(default)]
+    pub(crate) pinned: bool,
+    /// What else the page knows of it: parameters, further models, collections. Anything.
+    #[serde(default)]
+    pub(crate) options: Value,
     /// Whose it is.
     pub(crate) owner: String,
     /// In which project.
@@ -76,6 +89,9 @@ pub(crate) struct Said {
     /// What it took: tokens and times, as the client measured them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) usage: Option<Value>,
+    /// What belongs to it: the request's id, files, citations, thoughts. Anything.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) details: Option<Value>,
 }
 
 /// Who said something.

@@ -2,73 +2,59 @@
 //!
 //! Every route takes `?project=NAME`; without it, it is the caller's first project, and `default` for an admin.
 
-use std::sync::Arc;
-
 use axum::{
     Json, Router,
-    extract::{Path, Query, Request, State},
-    http::{Extensions, StatusCode},
-    routing::get,
+    extract::{Path, Request, State},
+    http::StatusCode,
+    routing::{get, post},
 };
-use http_body_util::{BodyExt, Limited};
 use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::Value;
-use stead_kernel::{
-    AccessRequest, Authorizer, Credential, DEFAULT_PROJECT, Error, GROUP, Identity, Result, Verb,
-    http::ApiError, ports::Page,
-};
+use stead_kernel::{Result, Verb, http::ApiError, ports::Page};
+use uuid::Uuid;
 
 use super::{
     Message, Role, Said, Thread,
-    store::{Owner, Parent, Part, ThreadChange, Threads},
+    search::Found,
+    store::{Parent, Part, Place, ThreadChange, Threads},
 };
+use crate::caller::{Door, Parameters, body_of};
 
 /// The largest request body, in bytes.
-const BODY_LIMIT: usize = 8 << 20;
+const BODY_LIMIT: usize = 32 << 20;
+/// The largest file of conversations, in bytes.
+const IMPORT_LIMIT: usize = 256 << 20;
 
 #[derive(Clone)]
 struct Chat {
     threads: Threads,
-    authorizer: Arc<dyn Authorizer>,
+    door: Door,
 }
 
 /// The routes, for the router that holds all domains' routes.
 pub(crate) fn routes(ports: &stead_kernel::Ports) -> Router {
     let chat = Chat {
         threads: Threads::new(ports.records.clone()),
-        authorizer: ports.authorizer.clone(),
+        door: Door::new(ports),
     };
     Router::new()
         .route("/api/threads", get(list).post(create))
+        .route("/api/threads/search", get(search))
+        .route("/api/threads/import", post(import))
         .route("/api/threads/{id}", get(read).patch(change).delete(remove))
         .route("/api/threads/{id}/messages", get(messages).post(append))
         .with_state(chat)
 }
 
-#[derive(Debug, Default, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-struct Options {
-    project: Option<String>,
-    limit: usize,
-    after: Option<String>,
-}
-
-impl Options {
-    fn part(self) -> Part {
-        Part {
-            limit: self.limit,
-            after: self.after,
-        }
-    }
-}
-
-type Parameters = std::result::Result<Query<Options>, axum::extract::rejection::QueryRejection>;
 type Answer<T> = std::result::Result<T, ApiError>;
 
 /// A new message. Without `parent` it follows the newest one; with `null` it begins anew.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 struct NewMessage {
+    /// A UUID; given twice, it is one message.
+    #[serde(default)]
+    id: Option<Uuid>,
     #[serde(default)]
     parent: Parent,
     role: Role,
@@ -79,14 +65,44 @@ struct NewMessage {
     finish: Option<String>,
     #[serde(default)]
     usage: Option<Value>,
+    #[serde(default)]
+    details: Option<Value>,
     /// The version that the thread must still have.
     #[serde(default)]
     version: Option<u64>,
 }
 
 async fn list(State(chat): State<Chat>, query: Parameters, request: Request) -> Answer<Json<Page<Thread>>> {
-    let (options, owner) = chat.who(query, request.extensions(), Verb::List, None)?;
-    Ok(Json(chat.threads.list(&owner, options.part()).await?))
+    let (options, owner) = chat.door.who(query, request.extensions(), Verb::List, None)?;
+    Ok(Json(
+        chat.threads
+            .list(
+                &owner,
+                Part {
+                    limit: options.limit,
+                    after: options.after,
+                },
+            )
+            .await?,
+    ))
+}
+
+/// `GET /api/threads/search?q=TEXT`: threads in whose title or messages the text occurs.
+async fn search(State(chat): State<Chat>, query: Parameters, request: Request) -> Answer<Json<Found>> {
+    let (options, owner) = chat.door.who(query, request.extensions(), Verb::List, None)?;
+    let text = options.q.unwrap_or_default();
+    Ok(Json(chat.threads.search(&owner, &text).await?))
+}
+
+/// `POST /api/threads/import`: conversations that Open WebUI or this server exported.
+async fn import(State(chat): State<Chat>, query: Parameters, request: Request) -> Answer<Json<Vec<Thread>>> {
+    let (_, owner) = chat.door.who(query, request.extensions(), Verb::Create, None)?;
+    let conversations = crate::import::read(&body_of::<Value>(request, IMPORT_LIMIT).await?)?;
+    let mut threads = Vec::with_capacity(conversations.len());
+    for conversation in conversations {
+        threads.push(chat.threads.import(&owner, conversation).await?);
+    }
+    Ok(Json(threads))
 }
 
 async fn create(
@@ -94,7 +110,7 @@ async fn create(
     query: Parameters,
     request: Request,
 ) -> Answer<(StatusCode, Json<Thread>)> {
-    let (_, owner) = chat.who(query, request.extensions(), Verb::Create, None)?;
+    let (_, owner) = chat.door.who(query, request.extensions(), Verb::Create, None)?;
     let thread = chat.threads.create(&owner, body(request).await?).await?;
     Ok((StatusCode::CREATED, Json(thread)))
 }
@@ -105,7 +121,7 @@ async fn read(
     query: Parameters,
     request: Request,
 ) -> Answer<Json<Thread>> {
-    let (_, owner) = chat.who(query, request.extensions(), Verb::Get, Some(&id))?;
+    let (_, owner) = chat.door.who(query, request.extensions(), Verb::Get, Some(&id))?;
     Ok(Json(chat.threads.get(&owner, &id).await?))
 }
 
@@ -115,7 +131,9 @@ async fn change(
     query: Parameters,
     request: Request,
 ) -> Answer<Json<Thread>> {
-    let (_, owner) = chat.who(query, request.extensions(), Verb::Patch, Some(&id))?;
+    let (_, owner) = chat
+        .door
+        .who(query, request.extensions(), Verb::Patch, Some(&id))?;
     let change: ThreadChange = body(request).await?;
     Ok(Json(chat.threads.change(&owner, &id, change).await?))
 }
@@ -126,7 +144,9 @@ async fn remove(
     query: Parameters,
     request: Request,
 ) -> Answer<StatusCode> {
-    let (_, owner) = chat.who(query, request.extensions(), Verb::Delete, Some(&id))?;
+    let (_, owner) = chat
+        .door
+        .who(query, request.extensions(), Verb::Delete, Some(&id))?;
     chat.threads.delete(&owner, &id).await?;
     Ok(StatusCode::NO_CONTENT)
 }
@@ -137,8 +157,19 @@ async fn messages(
     query: Parameters,
     request: Request,
 ) -> Answer<Json<Page<Message>>> {
-    let (options, owner) = chat.who(query, request.extensions(), Verb::Get, Some(&id))?;
-    Ok(Json(chat.threads.messages(&owner, &id, options.part()).await?))
+    let (options, owner) = chat.door.who(query, request.extensions(), Verb::Get, Some(&id))?;
+    Ok(Json(
+        chat.threads
+            .messages(
+                &owner,
+                &id,
+                Part {
+                    limit: options.limit,
+                    after: options.after,
+                },
+            )
+            .await?,
+    ))
 }
 
 async fn append(
@@ -147,7 +178,9 @@ async fn append(
     query: Parameters,
     request: Request,
 ) -> Answer<(StatusCode, Json<Message>)> {
-    let (_, owner) = chat.who(query, request.extensions(), Verb::Update, Some(&id))?;
+    let (_, owner) = chat
+        .door
+        .who(query, request.extensions(), Verb::Update, Some(&id))?;
     let new: NewMessage = body(request).await?;
     let said = Said {
         parent: None,
@@ -156,67 +189,19 @@ async fn append(
         model: new.model,
         finish: new.finish,
         usage: new.usage,
+        details: new.details,
     };
-    let message = chat
-        .threads
-        .append(&owner, &id, &new.parent, new.version, said)
-        .await?;
+    let place = Place {
+        id: new.id.map(|id| id.to_string()),
+        parent: new.parent,
+        version: new.version,
+    };
+    let message = chat.threads.append(&owner, &id, place, said).await?;
     Ok((StatusCode::CREATED, Json(message)))
 }
 
-impl Chat {
-    /// Who asks, in which project, and whether they may.
-    fn who(
-        &self,
-        query: Parameters,
-        extensions: &Extensions,
-        verb: Verb,
-        name: Option<&str>,
-    ) -> Result<(Options, Owner)> {
-        let principal = Identity::require(extensions)?;
-        let Query(options) = query.map_err(|error| Error::invalid(error.body_text()))?;
-        if let Credential::ApiKey { .. } = principal.credential {
-            return Err(Error::forbidden(
-                "an API key is good for the model APIs only, not for conversations",
-            )
-            .hint("sign in, or use the admin token"));
-        }
-        let own = principal.projects.first().map_or(DEFAULT_PROJECT, String::as_str);
-        let project = options.project.clone().unwrap_or_else(|| own.to_owned());
-        if !principal.owns(&project) {
-            return Err(Error::forbidden(format!(
-                "project {project} is none of {}'s",
-                principal.user
-            )));
-        }
-        self.authorizer.authorize(
-            &principal,
-            &AccessRequest {
-                verb,
-                group: GROUP,
-                resource: "threads",
-                subresource: "",
-                project: Some(&project),
-                name,
-            },
-        )?;
-        let user = principal.user.clone();
-        Ok((options, Owner { user, project }))
-    }
-}
-
 async fn body<T: DeserializeOwned>(request: Request) -> Result<T> {
-    let body = Limited::new(request.into_body(), BODY_LIMIT).collect().await;
-    let bytes = body
-        .map_err(|_| {
-            Error::too_large(format!(
-                "the request body is broken off or has more than {BODY_LIMIT} bytes"
-            ))
-        })?
-        .to_bytes();
-    let bytes: &[u8] = if bytes.is_empty() { b"{}" } else { &bytes };
-    serde_json::from_slice(bytes)
-        .map_err(|error| Error::invalid(format!("the request body is not right: {error}")))
+    body_of(request, BODY_LIMIT).await
 }
 
 #[cfg(test)]

@@ -1,37 +1,42 @@
 //! Threads and messages as records.
 
-use std::sync::Arc;
+use std::{collections::HashMap, sync::Arc};
 
 use serde::{Deserialize, Deserializer, Serialize, de::DeserializeOwned};
 use serde_json::Value;
 use stead_kernel::{
     Error, Reason, Result,
-    ports::{Page, Record, RecordKey, RecordQuery, RecordWrite, Records},
+    ports::{Page, Record, RecordQuery, RecordWrite, Records},
 };
 use uuid::Uuid;
 
 use super::{MESSAGES, Message, Role, Said, THREADS, Thread, text_of};
+use crate::records::{key, put};
 
 /// The longest title, in characters.
 const LONGEST_TITLE: usize = 200;
 /// How much of the first question becomes the title, in characters.
 const TITLE_FROM_QUESTION: usize = 60;
+/// The longest name of a folder, in characters.
+const LONGEST_FOLDER: usize = 100;
+/// The largest options, in bytes of JSON.
+const LARGEST_OPTIONS: usize = 64 << 10;
 /// The most items of a page.
-const LARGEST_PAGE: usize = 500;
+const LARGEST_PAGE: usize = 2000;
 /// How often a change is tried again after somebody else was faster.
 const TRIES: u32 = 5;
 
 /// A person in a project: whose threads are meant.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Owner {
-    pub(super) user: String,
-    pub(super) project: String,
+pub(crate) struct Owner {
+    pub(crate) user: String,
+    pub(crate) project: String,
 }
 
 /// The threads of everybody.
 #[derive(Clone)]
-pub(super) struct Threads {
-    records: Arc<dyn Records>,
+pub(crate) struct Threads {
+    pub(super) records: Arc<dyn Records>,
 }
 
 /// A thread as it is stored.
@@ -43,6 +48,9 @@ struct ThreadBody {
     model: String,
     system: String,
     leaf: Option<String>,
+    folder: String,
+    pinned: bool,
+    options: Value,
 }
 
 /// A message as it is stored.
@@ -56,12 +64,18 @@ struct MessageBody {
 /// What may be changed about a thread; what is absent stays.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(rename_all = "camelCase", default, deny_unknown_fields)]
-pub(super) struct ThreadChange {
-    pub(super) title: Option<String>,
-    pub(super) model: Option<String>,
-    pub(super) system: Option<String>,
+pub(crate) struct ThreadChange {
+    pub(crate) title: Option<String>,
+    pub(crate) model: Option<String>,
+    pub(crate) system: Option<String>,
+    /// Empty for none.
+    pub(crate) folder: Option<String>,
+    pub(crate) pinned: Option<bool>,
+    pub(crate) options: Option<Value>,
+    /// The end of the branch that is looked at: a message of the thread.
+    pub(crate) leaf: Option<String>,
     /// The version that the thread must still have.
-    pub(super) version: Option<u64>,
+    pub(crate) version: Option<u64>,
 }
 
 impl ThreadChange {
@@ -70,11 +84,26 @@ impl ThreadChange {
             (self.title, &mut body.title),
             (self.model, &mut body.model),
             (self.system, &mut body.system),
+            (self.folder, &mut body.folder),
         ];
         for (new, old) in changes {
             if let Some(new) = new {
                 *old = new;
             }
+        }
+        body.pinned = self.pinned.unwrap_or(body.pinned);
+        if let Some(options) = self.options {
+            check_options(&options)?;
+            body.options = options;
+        }
+        if self.leaf.is_some() {
+            body.leaf = self.leaf;
+        }
+        body.folder = body.folder.trim().to_owned();
+        if body.folder.chars().count() > LONGEST_FOLDER {
+            return Err(Error::invalid(format!(
+                "folder: longer than {LONGEST_FOLDER} characters"
+            )));
         }
         body.title = body.title.trim().to_owned();
         if body.title.chars().count() > LONGEST_TITLE {
@@ -88,7 +117,7 @@ impl ThreadChange {
 
 /// What a new message follows.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(super) enum Parent {
+pub(crate) enum Parent {
     /// The newest message of the thread; an absent field.
     #[default]
     Newest,
@@ -105,20 +134,40 @@ impl<'de> Deserialize<'de> for Parent {
     }
 }
 
+/// Where a new message goes.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Place {
+    /// Its id, where the client has one (a UUID).
+    pub(super) id: Option<String>,
+    pub(super) parent: Parent,
+    /// The version that the thread must still have.
+    pub(super) version: Option<u64>,
+}
+
+/// A conversation from somewhere else.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Imported {
+    pub(crate) change: ThreadChange,
+    /// Parents before what follows them, with ids that are known within the conversation only.
+    pub(crate) messages: Vec<(String, Said)>,
+    /// Which of them the branch ends with that was looked at last.
+    pub(crate) leaf: Option<String>,
+}
+
 /// Which part of a list.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Part {
-    pub(super) limit: usize,
-    pub(super) after: Option<String>,
+pub(crate) struct Part {
+    pub(crate) limit: usize,
+    pub(crate) after: Option<String>,
 }
 
 impl Threads {
-    pub(super) fn new(records: Arc<dyn Records>) -> Self {
+    pub(crate) fn new(records: Arc<dyn Records>) -> Self {
         Self { records }
     }
 
     /// The owner's threads, the last used first.
-    pub(super) async fn list(&self, owner: &Owner, part: Part) -> Result<Page<Thread>> {
+    pub(crate) async fn list(&self, owner: &Owner, part: Part) -> Result<Page<Thread>> {
         let query = RecordQuery {
             collection: THREADS.into(),
             project: Some(owner.project.clone()),
@@ -137,11 +186,14 @@ impl Threads {
         })
     }
 
-    pub(super) async fn create(&self, owner: &Owner, change: ThreadChange) -> Result<Thread> {
+    pub(crate) async fn create(&self, owner: &Owner, change: ThreadChange) -> Result<Thread> {
         let mut body = ThreadBody {
             owner: owner.user.clone(),
             ..ThreadBody::default()
         };
+        if change.leaf.is_some() {
+            return Err(Error::invalid("leaf: a new thread has no message"));
+        }
         change.apply(&mut body)?;
         let id = Uuid::now_v7().to_string();
         self.records
@@ -150,7 +202,37 @@ impl Threads {
         self.get(owner, &id).await
     }
 
-    pub(super) async fn get(&self, owner: &Owner, id: &str) -> Result<Thread> {
+    /// Stores a conversation from somewhere else, whole or not at all; its messages get ids of their own.
+    pub(crate) async fn import(&self, owner: &Owner, imported: Imported) -> Result<Thread> {
+        let mut body = ThreadBody {
+            owner: owner.user.clone(),
+            ..ThreadBody::default()
+        };
+        imported.change.apply(&mut body)?;
+        let thread = Uuid::now_v7().to_string();
+        let mut ids: HashMap<String, String> = HashMap::new();
+        let mut writes = Vec::with_capacity(imported.messages.len() + 1);
+        for (foreign, said) in imported.messages {
+            check_content(&said.content)?;
+            let id = Uuid::now_v7().to_string();
+            let parent = said.parent.and_then(|parent| ids.get(&parent).cloned());
+            let message = MessageBody {
+                thread: thread.clone(),
+                said: Said { parent, ..said },
+            };
+            writes.push(put(key(MESSAGES, owner, &id), Some(0), &message)?);
+            body.leaf = Some(id.clone());
+            ids.insert(foreign, id);
+        }
+        if let Some(leaf) = imported.leaf.and_then(|leaf| ids.remove(&leaf)) {
+            body.leaf = Some(leaf);
+        }
+        writes.push(put(key(THREADS, owner, &thread), Some(0), &body)?);
+        self.records.commit(writes).await?;
+        self.get(owner, &thread).await
+    }
+
+    pub(crate) async fn get(&self, owner: &Owner, id: &str) -> Result<Thread> {
         thread(self.record(owner, id).await?)
     }
 
@@ -160,6 +242,8 @@ impl Threads {
         if change.version.is_some_and(|version| version != record.version) {
             return Err(changed_meanwhile());
         }
+        self.check_message("leaf", owner, id, change.leaf.as_deref())
+            .await?;
         change.apply(&mut body)?;
         let write = put(record.key, Some(record.version), &body)?;
         self.records.commit(vec![write]).await.map_err(conflict)?;
@@ -207,7 +291,7 @@ impl Threads {
     }
 
     /// The messages of a thread, the oldest first.
-    pub(super) async fn messages(&self, owner: &Owner, id: &str, part: Part) -> Result<Page<Message>> {
+    pub(crate) async fn messages(&self, owner: &Owner, id: &str, part: Part) -> Result<Page<Message>> {
         self.record(owner, id).await?;
         let page = self.records.list(messages_query(owner, id, part)).await?;
         let items = page.items.into_iter().map(message).collect::<Result<_>>()?;
@@ -217,29 +301,37 @@ impl Threads {
         })
     }
 
-    /// Appends a message. With `version`, the thread must still have it.
+    /// Appends a message. With `version`, the thread must still have it. A message whose id was given, and which is
+    /// there already, is answered as it is: who was not told of the first try may repeat it.
     pub(super) async fn append(
         &self,
         owner: &Owner,
         thread: &str,
-        parent: &Parent,
-        version: Option<u64>,
+        Place { id, parent, version }: Place,
         said: Said,
     ) -> Result<Message> {
         check_content(&said.content)?;
-        let id = Uuid::now_v7().to_string();
+        if let Some(id) = &id {
+            let known = self.records.get(&key(MESSAGES, owner, id)).await?;
+            if known.is_some_and(|record| is_of(&record, thread)) {
+                self.record(owner, thread).await?;
+                return self.message(owner, id).await;
+            }
+        }
+        let id = id.unwrap_or_else(|| Uuid::now_v7().to_string());
         for _ in 0..TRIES {
             let record = self.record(owner, thread).await?;
             if version.is_some_and(|version| version != record.version) {
                 return Err(changed_meanwhile());
             }
             let mut body: ThreadBody = decode(record.body)?;
-            let parent = match parent {
+            let parent = match &parent {
                 Parent::Newest => body.leaf.clone(),
                 Parent::Nothing => None,
                 Parent::Message(id) => Some(id.clone()),
             };
-            self.check_parent(owner, thread, parent.as_deref()).await?;
+            self.check_message("parent", owner, thread, parent.as_deref())
+                .await?;
             let said = Said {
                 parent,
                 ..said.clone()
@@ -272,20 +364,24 @@ impl Threads {
         message(record.ok_or_else(|| Error::not_found("the message was removed meanwhile"))?)
     }
 
-    async fn check_parent(&self, owner: &Owner, thread: &str, parent: Option<&str>) -> Result<()> {
-        let Some(parent) = parent else {
+    /// That a message is one of the thread's; `field` says what names it.
+    async fn check_message(
+        &self,
+        field: &str,
+        owner: &Owner,
+        thread: &str,
+        message: Option<&str>,
+    ) -> Result<()> {
+        let Some(message) = message else {
             return Ok(());
         };
-        let record = self.records.get(&key(MESSAGES, owner, parent)).await?;
-        let same =
-            record.is_some_and(|record| record.body.get("thread").and_then(Value::as_str) == Some(thread));
-        if same {
-            Ok(())
-        } else {
-            Err(Error::invalid(format!(
-                "parent: the thread has no message {parent}"
-            )))
+        let record = self.records.get(&key(MESSAGES, owner, message)).await?;
+        if record.is_some_and(|record| is_of(&record, thread)) {
+            return Ok(());
         }
+        Err(Error::invalid(format!(
+            "{field}: the thread has no message {message}"
+        )))
     }
 
     /// The record of a thread of this owner; other people's do not exist.
@@ -295,20 +391,6 @@ impl Threads {
             .filter(|record| record.body.get("owner").and_then(Value::as_str) == Some(&owner.user))
             .ok_or_else(|| Error::not_found(format!("there is no thread {id}")))
     }
-}
-
-fn key(collection: &str, owner: &Owner, id: &str) -> RecordKey {
-    RecordKey {
-        collection: collection.to_owned(),
-        project: owner.project.clone(),
-        id: id.to_owned(),
-    }
-}
-
-fn put(key: RecordKey, expected: Option<u64>, body: &impl Serialize) -> Result<RecordWrite> {
-    let body =
-        serde_json::to_value(body).map_err(|error| Error::internal("a record is JSON").because(error))?;
-    Ok(RecordWrite::Put { key, expected, body })
 }
 
 fn decode<T: DeserializeOwned>(body: Value) -> Result<T> {
@@ -336,6 +418,9 @@ fn thread(record: Record) -> Result<Thread> {
         model: body.model,
         system: body.system,
         leaf: body.leaf,
+        folder: body.folder,
+        pinned: body.pinned,
+        options: body.options,
         owner: body.owner,
         project: record.key.project,
         version: record.version,
@@ -352,6 +437,23 @@ fn message(record: Record) -> Result<Message> {
         created: record.created,
         said: body.said,
     })
+}
+
+/// Whether a message's record is one of the thread's.
+fn is_of(record: &Record, thread: &str) -> bool {
+    record.body.get("thread").and_then(Value::as_str) == Some(thread)
+}
+
+fn check_options(options: &Value) -> Result<()> {
+    if !options.is_object() && !options.is_null() {
+        return Err(Error::invalid("options: no object"));
+    }
+    if options.to_string().len() > LARGEST_OPTIONS {
+        return Err(Error::too_large(format!(
+            "options: more than {LARGEST_OPTIONS} bytes"
+        )));
+    }
+    Ok(())
 }
 
 fn check_content(content: &Value) -> Result<()> {

@@ -223,7 +223,10 @@ struct Unknown {
     meant: Option<String>,
 }
 
-/// The fields in `unknown field "spec.typ", did you mean "spec.type"?`; the question is Stead's own.
+/// What follows a field that applied objects do not have, in the words of Kubernetes.
+const UNDECLARED: &str = ": field not declared in schema";
+
+/// The fields in `unknown field "spec.typ"`, and in `.spec.typ: field not declared in schema`, which is said of what is applied.
 fn unknown_fields(text: &str) -> Vec<Unknown> {
     let mut fields: Vec<Unknown> = Vec::new();
     for after in text.split("unknown field \"").skip(1) {
@@ -241,13 +244,23 @@ fn unknown_fields(text: &str) -> Vec<Unknown> {
             });
         }
     }
+    for (end, _) in text.match_indices(UNDECLARED) {
+        let before = text.get(..end).unwrap_or_default();
+        let path = before.rsplit(char::is_whitespace).next().unwrap_or_default();
+        let path = path.trim_start_matches('.').to_owned();
+        if !fields.iter().any(|known| known.path == path) {
+            fields.push(Unknown { path, meant: None });
+        }
+    }
     fields
 }
 
 /// Makes an error about unknown fields say where they are and what they may have meant.
 async fn explain_unknown_fields(api: &Api, resource: &Resource, document: &Document, error: Error) -> Error {
     let unknown = unknown_fields(&error.full_message());
-    let Some(first) = unknown.first().filter(|_| error.reason() == Reason::Invalid) else {
+    // Of what is applied, Kubernetes says it as a fault of its own.
+    let is_said = matches!(error.reason(), Reason::Invalid | Reason::Internal);
+    let Some(first) = unknown.first().filter(|_| is_said) else {
         return error;
     };
     let place = explained_place(resource, &first.path);
@@ -318,5 +331,11 @@ mod tests {
         ];
         assert_eq!(unknown_fields(text), expected);
         assert!(unknown_fields("unknown field \"").is_empty());
+        let text = "failed to create typed patch object (a/b; x/v1, Kind=C): errors:\n  .spec.typ: field not declared in schema\n  \
+                    .spec.targets[0].x: field not declared in schema";
+        assert_eq!(
+            unknown_fields(text),
+            [unknown("spec.typ", None), unknown("spec.targets[0].x", None)]
+        );
     }
 }

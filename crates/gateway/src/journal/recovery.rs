@@ -65,16 +65,16 @@ pub(super) fn scan(folder: &Path, shipped: Position) -> io::Result<Found> {
                 break;
             }
         }
-        let length = path.metadata()?.len();
-        if reader.offset() < length {
-            let torn = length - reader.offset();
+        let whole = reader.offset();
+        if !reader.is_blank()? {
+            let torn = path.metadata()?.len() - whole;
             tracing::warn!(
                 segment = number,
                 torn,
                 "the end of a journal segment is torn; it was never acknowledged"
             );
         }
-        found.segments.insert(number, reader.offset());
+        found.segments.insert(number, whole);
     }
     let mut unsettled: Vec<(u64, Unsettled)> = open.into_values().collect();
     unsettled.sort_by_key(|(order, _)| *order);

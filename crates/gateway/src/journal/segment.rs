@@ -3,6 +3,7 @@
 use std::{
     fs::{DirBuilder, File, OpenOptions},
     io::{self, Read, Seek, SeekFrom},
+    ops::Range,
     os::unix::fs::{DirBuilderExt, OpenOptionsExt},
     path::{Path, PathBuf},
 };
@@ -16,7 +17,7 @@ pub(super) const MAGIC_LENGTH: u64 = 8;
 /// How names of segments end.
 const SUFFIX: &str = ".journal";
 /// How much is read at once.
-const CHUNK: usize = 1 << 20;
+const CHUNK: usize = 256 << 10;
 
 /// The file of a segment.
 pub(super) fn path(folder: &Path, number: u64) -> PathBuf {
@@ -28,10 +29,11 @@ pub(super) fn make_folder(folder: &Path) -> io::Result<()> {
     DirBuilder::new().recursive(true).mode(0o700).create(folder)
 }
 
-/// Makes a new, empty segment, which only appends.
+/// Makes a new, empty segment, to which only is appended; it is opened for reading, too, as a mapping needs it.
 pub(super) fn create(path: &Path) -> io::Result<File> {
     OpenOptions::new()
         .create_new(true)
+        .read(true)
         .append(true)
         .mode(0o600)
         .open(path)
@@ -57,11 +59,12 @@ pub(super) struct Reader {
     file: File,
     /// Where the next frame begins.
     offset: u64,
-    /// What is not read beyond.
+    /// What is not read beyond; nothing where the file is no segment.
     end: u64,
+    whole: bool,
     buffer: Vec<u8>,
-    /// How much of the buffer is used up.
-    used: usize,
+    /// Which part of the buffer was read and is not used up.
+    unused: Range<usize>,
 }
 
 impl Reader {
@@ -71,16 +74,33 @@ impl Reader {
         let mut file = File::open(path)?;
         let mut magic = [0; 8];
         let whole = file.read_exact(&mut magic).is_ok() && magic == *MAGIC;
-        let end = if whole { end.min(file.metadata()?.len()) } else { 0 };
         let offset = offset.max(MAGIC_LENGTH);
         file.seek(SeekFrom::Start(offset))?;
-        Ok(Self {
+        let mut reader = Self {
             file,
             offset,
-            end,
+            end: 0,
+            whole,
             buffer: Vec::new(),
-            used: 0,
-        })
+            unused: 0..0,
+        };
+        reader.extend(end)?;
+        Ok(reader)
+    }
+
+    /// Lets it read to a later end, clamped to what is there.
+    pub(super) fn extend(&mut self, end: u64) -> io::Result<()> {
+        if self.whole && end > self.end {
+            self.end = end.min(self.file.metadata()?.len());
+        }
+        Ok(())
+    }
+
+    /// Gives back the memory that it reads into, if nothing is in it.
+    pub(super) fn rest(&mut self) {
+        if self.unused.is_empty() {
+            (self.buffer, self.unused) = (Vec::new(), 0..0);
+        }
     }
 
     /// Where the next frame begins: everything before it was whole.
@@ -91,11 +111,11 @@ impl Reader {
     /// Passes the next frame on; `None` at the end, or at the first bytes that are no frame.
     pub(super) fn next<T>(&mut self, take: impl FnOnce(Frame<'_>) -> T) -> io::Result<Option<T>> {
         loop {
-            let rest = self.buffer.get(self.used..).unwrap_or_default();
-            match frame::decode(rest) {
+            let unused = self.buffer.get(self.unused.clone()).unwrap_or_default();
+            match frame::decode(unused) {
                 Decoded::Frame(frame, length) => {
                     let taken = take(frame);
-                    self.used += length;
+                    self.unused.start += length;
                     self.offset += u64::try_from(length).unwrap_or(u64::MAX);
                     return Ok(Some(taken));
                 }
@@ -109,19 +129,36 @@ impl Reader {
         }
     }
 
+    /// Passes over what is left; says whether it is all zeros, as room is that was made and not used.
+    pub(super) fn is_blank(&mut self) -> io::Result<bool> {
+        loop {
+            let unused = self.buffer.get(self.unused.clone()).unwrap_or_default();
+            if unused.iter().any(|byte| *byte != 0) {
+                return Ok(false);
+            }
+            self.offset += u64::try_from(unused.len()).unwrap_or(u64::MAX);
+            self.unused.start = self.unused.end;
+            if !self.fill()? {
+                return Ok(true);
+            }
+        }
+    }
+
     /// Reads more; `false` at the end.
     fn fill(&mut self) -> io::Result<bool> {
-        self.buffer.drain(..self.used);
-        self.used = 0;
-        let have = u64::try_from(self.buffer.len()).unwrap_or(u64::MAX);
-        let left = self.end.saturating_sub(self.offset + have);
-        let want = usize::try_from(left).unwrap_or(usize::MAX).min(CHUNK);
-        if want == 0 {
-            return Ok(false);
+        self.buffer.copy_within(self.unused.clone(), 0);
+        self.unused = 0..self.unused.len();
+        // A frame that is longer than the buffer has it grow.
+        let want = (self.unused.len() * 2).max(CHUNK);
+        if self.buffer.len() < want {
+            self.buffer.resize(want, 0);
         }
-        let read = (&mut self.file)
-            .take(u64::try_from(want).unwrap_or(u64::MAX))
-            .read_to_end(&mut self.buffer)?;
+        let have = u64::try_from(self.unused.len()).unwrap_or(u64::MAX);
+        let left = self.end.saturating_sub(self.offset + have);
+        let space = self.buffer.get_mut(self.unused.len()..).unwrap_or_default();
+        let most = usize::try_from(left).unwrap_or(usize::MAX).min(space.len());
+        let read = self.file.read(space.get_mut(..most).unwrap_or_default())?;
+        self.unused.end += read;
         Ok(read > 0)
     }
 }

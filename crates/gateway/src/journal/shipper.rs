@@ -36,6 +36,7 @@ const BACKOFF: (Duration, Duration) = (Duration::from_millis(200), Duration::fro
 pub(crate) fn ship(journal: &Journal, events: Arc<dyn Events>, tasks: &Tasks) {
     let shipper = Shipper {
         position: position::load(journal.folder()),
+        open: None,
         saved: None,
         gather: GATHER.0,
         journal: journal.clone(),
@@ -75,11 +76,19 @@ struct Shipper {
     journal: Journal,
     events: Arc<dyn Events>,
     position: Position,
+    /// The segment that was read last, open at the end of the last batch.
+    open: Option<Open>,
     /// What the file says, and since when.
     saved: Option<(Position, Instant)>,
     /// How long the next rows are gathered.
     gather: Duration,
     stop: tokio_util::sync::CancellationToken,
+}
+
+/// A segment that is read.
+struct Open {
+    number: u64,
+    reader: Reader,
 }
 
 /// Rows that were read, and the place after them.
@@ -143,12 +152,16 @@ impl Shipper {
         }
     }
 
-    async fn read(&self) -> io::Result<Batch> {
+    async fn read(&mut self) -> io::Result<Batch> {
         let journal = self.journal.clone();
-        let from = self.position;
-        tokio::task::spawn_blocking(move || read(&journal, from))
-            .await
-            .map_err(io::Error::other)?
+        let (from, mut open) = (self.position, self.open.take());
+        let read = tokio::task::spawn_blocking(move || {
+            let batch = read(&journal, from, &mut open);
+            batch.map(|batch| (batch, open))
+        });
+        let (batch, open) = read.await.map_err(io::Error::other)??;
+        self.open = open;
+        Ok(batch)
     }
 
     /// Ships a batch, however long the event store is down; `false` when shutdown ended the wait. A batch that is
@@ -232,8 +245,8 @@ impl Shipper {
     }
 }
 
-/// Reads the next rows from a place on. Blocks.
-fn read(journal: &Journal, from: Position) -> io::Result<Batch> {
+/// Reads the next rows from a place on; `open` is what an earlier call left open. Blocks.
+fn read(journal: &Journal, from: Position, open: &mut Option<Open>) -> io::Result<Batch> {
     let mut batch = Batch {
         rows: Vec::new(),
         count: 0,
@@ -243,8 +256,8 @@ fn read(journal: &Journal, from: Position) -> io::Result<Batch> {
     };
     for (number, length) in journal.whole(from.segment) {
         let offset = if number == from.segment { from.offset } else { 0 };
-        match Reader::open(&segment::path(journal.folder(), number), offset, length) {
-            Ok(reader) => batch.fill(number, reader)?,
+        match open_at(journal, number, offset, length, open.take()) {
+            Ok(reader) => batch.fill(&mut open.insert(Open { number, reader }).reader, number)?,
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 // Somebody deleted it. The later ones are still worth shipping.
                 tracing::error!(
@@ -262,12 +275,32 @@ fn read(journal: &Journal, from: Position) -> io::Result<Batch> {
             break;
         }
     }
+    if let (Some(open), false) = (open, batch.more) {
+        open.reader.rest();
+    }
     Ok(batch)
+}
+
+/// A segment's reader at a place: the one that is open, if it is there.
+fn open_at(
+    journal: &Journal,
+    number: u64,
+    offset: u64,
+    length: u64,
+    open: Option<Open>,
+) -> io::Result<Reader> {
+    match open {
+        Some(mut open) if open.number == number && open.reader.offset() == offset => {
+            open.reader.extend(length)?;
+            Ok(open.reader)
+        }
+        Some(_) | None => Reader::open(&segment::path(journal.folder(), number), offset, length),
+    }
 }
 
 impl Batch {
     /// Takes in a segment's rows until the segment ends or the batch is full.
-    fn fill(&mut self, segment: u64, mut reader: Reader) -> io::Result<()> {
+    fn fill(&mut self, reader: &mut Reader, segment: u64) -> io::Result<()> {
         loop {
             if self.rows.len() >= BATCH_ROWS || self.bytes >= BATCH_BYTES {
                 self.more = true;

@@ -4,7 +4,7 @@ use std::{
     cell::RefCell,
     collections::{BTreeMap, VecDeque},
     fs::File,
-    io::{self, Write},
+    io,
     path::{Path, PathBuf},
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
@@ -25,6 +25,7 @@ use super::{
     position::{self, Position},
     recovery::{self, Unsettled},
     segment,
+    tail::Tail,
 };
 
 /// A segment is closed when it has grown to this, in bytes.
@@ -70,7 +71,7 @@ struct State {
 
 struct Active {
     number: u64,
-    file: Arc<File>,
+    tail: Tail,
 }
 
 /// What is known about a segment.
@@ -282,7 +283,7 @@ impl Journal {
         self.write_deferred();
         let files = {
             let mut state = self.state();
-            let active = state.active.as_ref().map(|active| Arc::clone(&active.file));
+            let active = state.active.as_ref().map(|active| Arc::clone(active.tail.file()));
             let mut files = std::mem::take(&mut state.unsynced);
             files.extend(active);
             files
@@ -393,31 +394,28 @@ impl State {
 }
 
 impl Inner {
-    /// Appends bytes by one write and returns the segment that has them. A write that fails half-way is undone, so
-    /// that a segment is whole up to its length.
+    /// Appends bytes and returns the segment that has them. A segment is whole up to its length.
     fn append(&self, state: &mut State, bytes: &[u8]) -> io::Result<u64> {
-        let (number, file) = self.active(state)?;
-        let Some(segment) = state.segments.get_mut(&number) else {
-            return Err(io::Error::other("the segment is not known"));
+        if state.active.is_none() {
+            state.active = Some(self.next(state)?);
+        }
+        let Some(active) = &mut state.active else {
+            return Err(io::Error::other("there is no segment"));
         };
-        if let Err(error) = write_whole(&file, bytes) {
-            if file.set_len(segment.length).is_err() {
-                state.active = None;
-            }
-            return Err(error);
+        let number = active.number;
+        let appended = active.tail.append(bytes);
+        let length = active.tail.length();
+        state.segments.entry(number).or_default().length = length;
+        // After a failure nobody knows what came of the bytes, so that the next ones go elsewhere.
+        if appended.is_err() || length >= self.segment_size {
+            let ended = state.active.take().map(|active| active.tail.close());
+            state.unsynced.extend(ended);
         }
-        segment.length += u64::try_from(bytes.len()).unwrap_or(u64::MAX);
-        if segment.length >= self.segment_size {
-            state.active = None;
-            state.unsynced.push(file);
-        }
-        Ok(number)
+        appended.map(|()| number)
     }
 
-    fn active(&self, state: &mut State) -> io::Result<(u64, Arc<File>)> {
-        if let Some(active) = &state.active {
-            return Ok((active.number, Arc::clone(&active.file)));
-        }
+    /// Begins the next segment.
+    fn next(&self, state: &mut State) -> io::Result<Active> {
         let number = state.next;
         let path = segment::path(&self.folder, number);
         let file = match (self.open)(&path) {
@@ -428,25 +426,16 @@ impl Inner {
             }
             opened => opened?,
         };
-        if let Err(error) = write_whole(&file, segment::MAGIC) {
+        let begun = Tail::of(file).and_then(|mut tail| tail.append(segment::MAGIC).map(|()| tail));
+        let tail = begun.inspect_err(|_| {
             // The empty file says nothing and would be in the way of the next try.
             let _ = std::fs::remove_file(&path);
-            return Err(error);
-        }
-        let file = Arc::new(file);
+        })?;
         state.next += 1;
-        let length = segment::MAGIC_LENGTH;
+        let length = tail.length();
         state.segments.insert(number, Segment { length, open: 0 });
-        state.active = Some(Active {
-            number,
-            file: Arc::clone(&file),
-        });
-        Ok((number, file))
+        Ok(Active { number, tail })
     }
-}
-
-fn write_whole(mut file: &File, bytes: &[u8]) -> io::Result<()> {
-    file.write_all(bytes)
 }
 
 /// The row that bills a reservation.

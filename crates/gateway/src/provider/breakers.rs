@@ -121,6 +121,7 @@ async fn write(context: &Context, (project, name): &Id, models: &[RestingModel])
     let patch = json!({
         "apiVersion": format!("{GROUP}/{VERSION}"),
         "kind": "ModelProvider",
+        "metadata": {"name": name},
         "status": {"resting": models},
     });
     let parameters = PatchParams::apply(MANAGER).force();

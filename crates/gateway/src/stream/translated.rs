@@ -237,6 +237,8 @@ impl Events for EngineEvents {
                     ..TokenUsage::default()
                 })));
             }
+            // Nobody asks a chat for them.
+            Some(Ok(Generated::Likely(_))) => {}
             Some(Ok(Generated::Text(text))) => events.push(Event::Delta {
                 choice: 0,
                 delta: Delta::Text(text),

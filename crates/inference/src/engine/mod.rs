@@ -8,6 +8,7 @@
 mod embedding;
 mod kept;
 mod library;
+mod likelihood;
 mod model;
 mod request;
 mod scheduler;

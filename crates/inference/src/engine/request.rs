@@ -23,11 +23,7 @@ const MAX_STOP_LENGTH: usize = 1024;
 /// Makes a job of a request; the receiver gets what it generates.
 pub(super) fn prepare(model: &Arc<Model>, request: &Generation) -> Result<(Job, Receiver)> {
     check(&request.sampling)?;
-    let text = match &request.prompt {
-        Some(prompt) => Cow::Borrowed(prompt.as_str()),
-        None => Cow::Owned(model.template.render(&request.messages, request.tools.as_ref())?),
-    };
-    let tokens = model.tokenizer.encode(&text)?;
+    let tokens = tokens(model, request)?;
     if tokens.is_empty() {
         return Err(Error::Request("the prompt is empty".to_owned()));
     }
@@ -40,8 +36,14 @@ pub(super) fn prepare(model: &Arc<Model>, request: &Generation) -> Result<(Job, 
         )));
     }
     let limit = request.sampling.max_tokens.unwrap_or(room).min(room);
-    // No more can come than the start, a text for each token, a rest and the end: the worker never waits for a reader.
-    let (sender, receiver) = mpsc::channel(limit + 3);
+    // No more can come than the start, the prompt's likelihoods, a text for each token and its likelihood, a rest and the
+    // end: the worker never waits for a reader.
+    let texts = if request.likelihoods.is_some() {
+        2 * limit
+    } else {
+        limit
+    };
+    let (sender, receiver) = mpsc::channel(texts + 4);
     let prompt_tokens = tokens.len() as u64;
     sender
         .try_send(Ok(Generated::Started { prompt_tokens }))
@@ -52,11 +54,29 @@ pub(super) fn prepare(model: &Arc<Model>, request: &Generation) -> Result<(Job, 
         scope: request.scope.clone(),
         tokens,
         limit,
+        likelihoods: request.likelihoods,
         sampler: Sampler::new(choice(&request.sampling, model.defaults)),
         text: TextStream::new(&request.sampling.stop),
         sender,
     };
     Ok((job, receiver))
+}
+
+/// The tokens of the prompt.
+fn tokens(model: &Model, request: &Generation) -> Result<Vec<u32>> {
+    if let Some(tokens) = &request.tokens {
+        let vocabulary = model.tokenizer.len();
+        if let Some(unknown) = tokens.iter().find(|token| **token as usize >= vocabulary) {
+            let message = format!("the prompt has the token {unknown}, and the model has {vocabulary}");
+            return Err(Error::Request(message));
+        }
+        return Ok(tokens.clone());
+    }
+    let text = match &request.prompt {
+        Some(prompt) => Cow::Borrowed(prompt.as_str()),
+        None => Cow::Owned(model.template.render(&request.messages, request.tools.as_ref())?),
+    };
+    model.tokenizer.encode(&text)
 }
 
 fn choice(sampling: &Sampling, defaults: Defaults) -> Choice {

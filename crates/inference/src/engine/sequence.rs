@@ -4,13 +4,16 @@ use std::sync::Arc;
 
 use stead_kernel::{
     Error, Result,
-    ports::{FinishReason, Generated, TokenUsage},
+    ports::{FinishReason, Generated, Likelihoods, LikelihoodsOf, LikelyToken, TokenUsage},
 };
 use tokio::sync::mpsc;
 
-use super::model::Model;
+use super::{
+    likelihood::{likely, text},
+    model::Model,
+};
 use crate::{
-    model::{Cache, Segment},
+    model::{Cache, Rows, Segment},
     sampling::Sampler,
     text::TextStream,
 };
@@ -28,6 +31,8 @@ pub(super) struct Job {
     /// The most tokens to generate.
     pub(super) limit: usize,
     pub(super) sampler: Sampler,
+    /// Which likelihoods are told.
+    pub(super) likelihoods: Option<Likelihoods>,
     pub(super) text: TextStream,
     /// Has room for all that can come.
     pub(super) sender: mpsc::Sender<Result<Generated>>,
@@ -40,6 +45,12 @@ impl Job {
     pub(super) fn is_cancelled(&self) -> bool {
         self.sender.is_closed()
     }
+
+    /// Whether the likelihoods of the prompt's tokens are told.
+    fn scores_prompt(&self) -> bool {
+        self.likelihoods
+            .is_some_and(|wanted| wanted.of == LikelihoodsOf::PromptAndAnswer)
+    }
 }
 
 /// A request that a worker serves.
@@ -50,17 +61,25 @@ pub(super) struct Sequence {
     prompt: usize,
     /// Tokens of the prompt that were computed for an earlier answer.
     reused: usize,
+    /// The likelihoods of the prompt's tokens so far.
+    read: Vec<LikelyToken>,
 }
 
 impl Sequence {
     /// Starts a request, with what an earlier one left behind.
     pub(super) fn new(job: Job) -> Self {
-        let cache = job.model.kept.take(&job.scope, &job.tokens);
+        // What was computed before says nothing of the likelihoods on the way.
+        let cache = if job.scores_prompt() {
+            None
+        } else {
+            job.model.kept.take(&job.scope, &job.tokens)
+        };
         let cache = cache.unwrap_or_else(|| Cache::new(&job.model.network.config));
         Self {
             prompt: job.tokens.len(),
             reused: cache.len(),
             cache,
+            read: Vec::new(),
             job,
         }
     }
@@ -84,7 +103,13 @@ impl Sequence {
     pub(super) fn segment(&mut self, most: usize) -> Segment<'_> {
         let from = self.cache.len();
         let to = (from + most).min(self.job.tokens.len());
-        let scored = to == self.job.tokens.len();
+        let scored = if self.job.scores_prompt() {
+            Rows::All
+        } else if to == self.job.tokens.len() {
+            Rows::Last
+        } else {
+            Rows::None
+        };
         let tokens = self.job.tokens.get(from..to).unwrap_or_default();
         Segment {
             tokens,
@@ -93,8 +118,47 @@ impl Sequence {
         }
     }
 
+    /// Takes the scores after the tokens that were computed: those of the prompt's tokens are told, by the last one the
+    /// next token is chosen. Returns whether the answer goes on.
+    pub(super) fn advance(&mut self, rows: &[&[f32]]) -> bool {
+        if self.generated() == 0 && self.job.scores_prompt() {
+            self.read_prompt(rows);
+        }
+        if self.pending() > 0 {
+            return true;
+        }
+        match rows.last() {
+            Some(scores) => self.choose(scores),
+            None => true,
+        }
+    }
+
+    /// Notes how likely the prompt's tokens are, and tells it once all are read.
+    fn read_prompt(&mut self, rows: &[&[f32]]) {
+        let tokenizer = &self.job.model.tokenizer;
+        let top = self.job.likelihoods.map_or(0, |wanted| wanted.top);
+        if let (true, Some(first)) = (self.read.is_empty(), self.job.tokens.first()) {
+            self.read.push(LikelyToken {
+                text: text(tokenizer, *first),
+                ..LikelyToken::default()
+            });
+        }
+        let next = self
+            .job
+            .tokens
+            .get(self.cache.len() + 1 - rows.len()..)
+            .unwrap_or_default();
+        for (token, scores) in next.iter().zip(rows) {
+            self.read.push(likely(tokenizer, *token, scores, top));
+        }
+        if self.pending() == 0 {
+            let read = std::mem::take(&mut self.read);
+            self.send(Ok(Generated::Likely(read)));
+        }
+    }
+
     /// Chooses the next token by its scores and sends its text. Returns whether the answer goes on.
-    pub(super) fn advance(&mut self, scores: &[f32]) -> bool {
+    fn choose(&mut self, scores: &[f32]) -> bool {
         let vocabulary = self.job.model.tokenizer.len();
         let Some(token) = self
             .job
@@ -104,6 +168,10 @@ impl Sequence {
             self.fail("the model's scores are no numbers; its file may be damaged");
             return false;
         };
+        if let Some(wanted) = self.job.likelihoods {
+            let told = likely(&self.job.model.tokenizer, token, scores, wanted.top);
+            self.send(Ok(Generated::Likely(vec![told])));
+        }
         if self.job.model.tokenizer.is_end(token) {
             self.finish(FinishReason::Stop);
             return false;

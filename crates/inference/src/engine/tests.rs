@@ -6,7 +6,10 @@ use futures::{StreamExt, future::join_all};
 use serde_json::json;
 use stead_kernel::{
     Error, Reason, SystemClock, Tasks,
-    ports::{Chat, FinishReason, Generated, Generation, GenerationStream, ModelFile, Sampling, TokenUsage},
+    ports::{
+        Chat, FinishReason, Generated, Generation, GenerationStream, Likelihoods, LikelihoodsOf, LikelyToken,
+        ModelFile, Sampling, TokenUsage,
+    },
 };
 use tempfile::NamedTempFile;
 
@@ -70,6 +73,7 @@ async fn collect(mut stream: GenerationStream) -> Answer {
     while let Some(piece) = stream.next().await {
         match piece.unwrap() {
             Generated::Started { .. } => panic!("a second start"),
+            Generated::Likely(_) => {}
             Generated::Text(piece) => text.push_str(&piece),
             Generated::Finished { reason, usage } => {
                 assert!(stream.next().await.is_none());
@@ -88,6 +92,18 @@ async fn collect(mut stream: GenerationStream) -> Answer {
 impl World {
     async fn ask(&self, request: Generation) -> Answer {
         collect(self.engine.generate(&self.model, request).await.unwrap()).await
+    }
+
+    /// The tokens whose likelihoods are told.
+    async fn tokens(&self, request: Generation) -> Vec<LikelyToken> {
+        let mut stream = self.engine.generate(&self.model, request).await.unwrap();
+        let mut told = Vec::new();
+        while let Some(piece) = stream.next().await {
+            if let Generated::Likely(tokens) = piece.unwrap() {
+                told.extend(tokens);
+            }
+        }
+        told
     }
 
     async fn refusal(&self, request: Generation) -> Error {
@@ -508,4 +524,57 @@ async fn a_chat_model_makes_no_embeddings() {
         "{}",
         refused.full_message()
     );
+}
+
+#[tokio::test]
+async fn likelihoods_of_a_prompt_are_those_of_generating_it() {
+    let world = world(LLAMA, |_| {});
+    let answer = world.ask(request("the thing is", greedy(6))).await;
+    let scored = |tokens: Option<Vec<u32>>, prompt: &str, of: LikelihoodsOf| Generation {
+        prompt: tokens.is_none().then(|| prompt.to_owned()),
+        tokens,
+        likelihoods: Some(Likelihoods { top: 2, of }),
+        sampling: greedy(6),
+        ..Generation::default()
+    };
+    let generated = world
+        .tokens(scored(None, "the thing is", LikelihoodsOf::Answer))
+        .await;
+    assert_eq!(generated.len(), usize::try_from(answer.usage.output).unwrap());
+    let text: String = generated.iter().map(|token| token.text.as_str()).collect();
+    assert_eq!(text, answer.text);
+    // Greedy tokens are the likeliest at their places.
+    for token in &generated {
+        assert_eq!(
+            token.top.first().map(|(_, probability)| *probability),
+            token.log_probability
+        );
+    }
+    let both = world
+        .tokens(scored(None, "the thing is", LikelihoodsOf::PromptAndAnswer))
+        .await;
+    let prompt = usize::try_from(answer.prompt_tokens).unwrap();
+    assert_eq!(both.len(), prompt + generated.len());
+    assert_eq!(both[0].log_probability, None);
+    assert!(
+        both[1..]
+            .iter()
+            .all(|token| token.log_probability.is_some_and(|value| value <= 0.0))
+    );
+    assert_eq!(both[prompt..], generated[..]);
+    // What was read before is not used again for a prompt whose likelihoods are told.
+    assert_eq!(
+        world
+            .tokens(scored(None, "the thing is", LikelihoodsOf::PromptAndAnswer))
+            .await,
+        both
+    );
+    let error = world
+        .refusal(scored(Some(vec![u32::MAX]), "", LikelihoodsOf::Answer))
+        .await;
+    assert_eq!(error.reason(), Reason::Invalid);
+    let by_tokens = world
+        .tokens(scored(Some(vec![5, 6, 7]), "", LikelihoodsOf::PromptAndAnswer))
+        .await;
+    assert!(by_tokens.len() > 3);
 }

@@ -122,30 +122,30 @@ impl Lane {
         let mut scores = scores.chunks_exact(self.model.network.config.vocabulary);
         let mut scored = scored.into_iter();
         ended.extend(self.sequences.extract_if(.., |sequence| {
-            let row = scored.next().unwrap_or(false).then(|| scores.next()).flatten();
-            row.is_some_and(|row| !sequence.advance(row))
+            let rows: Vec<&[f32]> = scores.by_ref().take(scored.next().unwrap_or(0)).collect();
+            !rows.is_empty() && !sequence.advance(&rows)
         }));
         ended
     }
 }
 
 /// One token of each answer under way, and a portion of the prompts, first come first served. Says of each sequence
-/// whether its next token's scores are computed.
-fn plan(sequences: &mut [Sequence]) -> (Vec<crate::model::Segment<'_>>, Vec<bool>) {
+/// how many rows of scores are computed.
+fn plan(sequences: &mut [Sequence]) -> (Vec<crate::model::Segment<'_>>, Vec<usize>) {
     let mut left = PROMPT_TOKENS;
     let mut segments = Vec::with_capacity(sequences.len());
     let mut scored = Vec::with_capacity(sequences.len());
     for sequence in sequences {
         let most = if sequence.pending() == 1 { 1 } else { left };
         if most == 0 {
-            scored.push(false);
+            scored.push(0);
             continue;
         }
         let segment = sequence.segment(most);
         if segment.tokens.len() > 1 {
             left -= segment.tokens.len();
         }
-        scored.push(segment.scored);
+        scored.push(segment.scored.count(segment.tokens.len()));
         segments.push(segment);
     }
     (segments, scored)

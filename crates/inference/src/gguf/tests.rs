@@ -6,7 +6,7 @@ use super::Gguf;
 use crate::{
     error::{Error, Result},
     kernels::Level,
-    model::{Cache, Config, Network, Pass, Segment},
+    model::{Cache, Config, Network, Pass, Rows, Segment},
     testing::{self, FileOf, Item, LLAMA, Written, write},
     text::Tokenizer,
 };
@@ -25,7 +25,7 @@ fn use_file(bytes: &[u8]) -> Result<()> {
         &mut [Segment {
             tokens: &tokens,
             cache: &mut cache,
-            scored: true,
+            scored: Rows::Last,
         }],
     );
     Ok(())

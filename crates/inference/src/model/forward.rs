@@ -16,8 +16,30 @@ pub(crate) struct Segment<'a> {
     pub(crate) tokens: &'a [u32],
     /// The keys and values of all tokens before them.
     pub(crate) cache: &'a mut Cache,
-    /// Whether the scores of the token after the last are wanted.
-    pub(crate) scored: bool,
+    /// After which of the tokens the scores of the next one are wanted.
+    pub(crate) scored: Rows,
+}
+
+/// After which of a segment's tokens the scores of the next one are wanted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Rows {
+    /// After none.
+    None,
+    /// After the last.
+    Last,
+    /// After each.
+    All,
+}
+
+impl Rows {
+    /// How many rows those are of so many tokens.
+    pub(crate) fn count(self, tokens: usize) -> usize {
+        match self {
+            Self::None => 0,
+            Self::Last => tokens.min(1),
+            Self::All => tokens,
+        }
+    }
 }
 
 /// The buffers of forward passes, kept from pass to pass.
@@ -60,8 +82,8 @@ impl Pass {
         }
     }
 
-    /// Runs the segments' tokens through the network, appends to their caches, and gives the scores of the next token
-    /// of each segment that wants them, one row of the vocabulary's size after the other.
+    /// Runs the segments' tokens through the network, appends to their caches, and gives the scores of the next tokens
+    /// that each segment wants, one row of the vocabulary's size after the other.
     pub(crate) fn run(&mut self, network: &Network, segments: &mut [Segment<'_>]) -> &[f32] {
         self.embed(network, segments);
         for (index, layer) in network.layers.iter().enumerate() {
@@ -177,15 +199,16 @@ impl Pass {
         }
     }
 
-    /// Scores of the token after the last one of each segment that wants them.
+    /// Scores of the tokens after those that each segment names.
     fn score(&mut self, network: &Network, segments: &[Segment<'_>]) -> &[f32] {
         let config = &network.config;
         self.normed.clear();
         let mut end = 0;
         for segment in segments {
             end += segment.tokens.len();
-            let state = self.states.chunks_exact(config.width).nth(end.wrapping_sub(1));
-            if let (true, Some(state)) = (segment.scored, state) {
+            let rows = segment.scored.count(segment.tokens.len());
+            let states = self.states.chunks_exact(config.width);
+            for state in states.skip(end - rows).take(rows) {
                 let from = self.normed.len();
                 self.normed.resize(from + config.width, 0.0);
                 let normed = self.normed.get_mut(from..).unwrap_or_default();

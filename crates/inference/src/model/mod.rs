@@ -11,5 +11,5 @@ mod tests;
 
 pub(crate) use cache::Cache;
 pub(crate) use config::Config;
-pub(crate) use forward::{Pass, Segment};
+pub(crate) use forward::{Pass, Rows, Segment};
 pub(crate) use load::{Network, Wanted, read_all, take};

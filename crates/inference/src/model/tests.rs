@@ -1,6 +1,6 @@
 //! The forward pass against one written as the papers have it, in single precision on plain weights.
 
-use super::{Cache, Config, Network, Pass, Segment};
+use super::{Cache, Config, Network, Pass, Rows, Segment};
 use crate::{
     gguf::Gguf,
     kernels::Level,
@@ -174,7 +174,7 @@ fn run(network: &Network, level: Level, portions: &[&[u32]]) -> Vec<f32> {
                 &mut [Segment {
                     tokens,
                     cache: &mut cache,
-                    scored: true,
+                    scored: Rows::Last,
                 }],
             )
             .to_vec();
@@ -232,12 +232,12 @@ fn sequences_score_exactly_as_alone_when_computed_together() {
             Segment {
                 tokens: one,
                 cache: &mut first,
-                scored: true,
+                scored: Rows::Last,
             },
             Segment {
                 tokens: two,
                 cache: &mut second,
-                scored: true,
+                scored: Rows::Last,
             },
         ],
     );
@@ -256,7 +256,7 @@ fn a_copied_or_shortened_cache_goes_on_as_the_original() {
         &mut [Segment {
             tokens: &long,
             cache: &mut cache,
-            scored: false,
+            scored: Rows::None,
         }],
     );
     let expected = run(&network, Level::best(), &[&long[..70], &[9, 8]]);
@@ -267,7 +267,7 @@ fn a_copied_or_shortened_cache_goes_on_as_the_original() {
         &mut [Segment {
             tokens: &[9, 8],
             cache: &mut copy,
-            scored: true,
+            scored: Rows::Last,
         }],
     );
     assert_eq!(scores, expected);
@@ -279,7 +279,7 @@ fn a_copied_or_shortened_cache_goes_on_as_the_original() {
         &mut [Segment {
             tokens: &long[40..70],
             cache: &mut cache,
-            scored: true,
+            scored: Rows::Last,
         }],
     );
     assert_eq!(scores, run(&network, Level::best(), &[&long[..70]]));

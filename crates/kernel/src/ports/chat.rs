@@ -80,6 +80,10 @@ pub struct Generation {
     pub messages: Vec<Value>,
     /// A raw prompt instead of messages (the completions API).
     pub prompt: Option<String>,
+    /// A raw prompt as the model's own tokens, instead of a text.
+    pub tokens: Option<Vec<u32>>,
+    /// Which likelihoods of tokens are told; none without it.
+    pub likelihoods: Option<Likelihoods>,
     /// Tool definitions as the OpenAI chat API has them, for the chat template.
     pub tools: Option<Value>,
     /// How tokens are chosen and when to stop.
@@ -87,6 +91,36 @@ pub struct Generation {
     /// For whom: work that was done for one scope (a prompt's keys and values) is used again only within it, so
     /// that neither times nor usage tell one project what another one asks.
     pub scope: String,
+}
+
+/// Which likelihoods of tokens are told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Likelihoods {
+    /// How many of the likeliest tokens are told at each place, besides the one that is there.
+    pub top: usize,
+    /// Of which tokens.
+    pub of: LikelihoodsOf,
+}
+
+/// Of which tokens likelihoods are told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum LikelihoodsOf {
+    /// Those that are generated.
+    #[default]
+    Answer,
+    /// Those of the prompt too, which is then read anew.
+    PromptAndAnswer,
+}
+
+/// A token with its likelihood.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct LikelyToken {
+    /// What it says; bytes that are no whole character are U+FFFD.
+    pub text: String,
+    /// The natural logarithm of its probability; the first one of a prompt has none.
+    pub log_probability: Option<f64>,
+    /// The likeliest tokens at its place, the likeliest first, and itself.
+    pub top: Vec<(String, f64)>,
 }
 
 /// How tokens are chosen and when to stop.
@@ -117,6 +151,8 @@ pub enum Generated {
         /// Tokens of the prompt.
         prompt_tokens: u64,
     },
+    /// Tokens with their likelihoods, where those are told: the prompt's at once, then each token before its text.
+    Likely(Vec<LikelyToken>),
     /// Some text, whole UTF-8 characters.
     Text(String),
     /// The end.

@@ -26,6 +26,13 @@ pub trait Events: Send + Sync {
 
     /// Audit records that match, newest first.
     async fn audit(&self, query: AuditQuery) -> Result<Page<AuditRow>>;
+
+    /// Removes a project's requests of before a time, but for what they add to usage; answers how many are gone.
+    async fn retire(&self, _project: &str, _before: Timestamp) -> Result<u64> {
+        Err(crate::Error::unsupported(
+            "this process removes no requests by age",
+        ))
+    }
 }
 
 /// Something that happened.
@@ -218,6 +225,10 @@ pub struct RequestQuery {
     pub user: Option<String>,
     /// With this outcome.
     pub outcome: Option<Outcome>,
+    /// Of this trace, 32 hex digits.
+    pub trace: Option<String>,
+    /// Only those that were made in a trace that began elsewhere.
+    pub traced: bool,
     /// Where the last page ended.
     pub after: Option<String>,
     /// At most so many; 0 means 50.

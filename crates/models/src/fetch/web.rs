@@ -9,6 +9,7 @@ use stead_kernel::{
     ports::{Outbound, Reach},
     steps::Progress,
 };
+use tokio::time::Instant;
 use url::Url;
 
 use super::{
@@ -19,8 +20,9 @@ use super::{
 
 /// How long a transfer may stand still.
 const STALL: Duration = Duration::from_secs(30);
-/// How much is gathered before it is written.
+/// How much is gathered before it is written, and for how long.
 const BATCH: usize = 1 << 20;
+const GATHER: Duration = Duration::from_secs(1);
 
 /// Downloads the rest of the file. A host that cannot go on, or whose file has changed, is asked for the whole.
 pub(super) async fn download(
@@ -193,11 +195,19 @@ pub(super) enum End {
     Broken(Error),
 }
 
-/// Reads until there is enough to write. What came before a fault is handed over with it, so that it is kept.
+/// Reads until there is enough to write, or something and a while has passed: over a slow line, too, one sees it come.
+/// What came before a fault is handed over with it, so that it is kept.
 pub(super) async fn gather(body: &mut Body) -> (Vec<u8>, End) {
+    let began = Instant::now();
     let mut batch = Vec::new();
     while batch.len() < BATCH {
-        match tokio::time::timeout(STALL, body.frame()).await {
+        let patience = if batch.is_empty() {
+            STALL
+        } else {
+            GATHER.saturating_sub(began.elapsed())
+        };
+        match tokio::time::timeout(patience, body.frame()).await {
+            Err(_) if !batch.is_empty() => break,
             Err(_) => {
                 let error = Error::timeout(format!("not a byte came for {} s", STALL.as_secs()));
                 return (batch, End::Broken(error));
@@ -213,4 +223,40 @@ pub(super) async fn gather(body: &mut Body) -> (Vec<u8>, End) {
         }
     }
     (batch, End::NotYet)
+}
+
+#[cfg(test)]
+mod tests {
+    use futures::{StreamExt, stream};
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn what_comes_slowly_is_handed_over_every_second_and_a_line_that_is_dead_is_given_up() {
+        let slow = stream::unfold(0_u8, |count| async move {
+            if count == 9 {
+                std::future::pending::<()>().await;
+            }
+            tokio::time::sleep(Duration::from_millis(400)).await;
+            Some((
+                Ok::<_, std::io::Error>(bytes::Bytes::from(vec![count])),
+                count + 1,
+            ))
+        });
+        let mut body = Body::from_stream(slow.boxed());
+        let mut sizes = Vec::new();
+        let error = loop {
+            match gather(&mut body).await {
+                (batch, End::NotYet) => sizes.push(batch.len()),
+                (batch, End::Broken(error)) => {
+                    assert!(batch.is_empty());
+                    break error;
+                }
+                (_, End::Whole) => panic!("it has no end"),
+            }
+        };
+        assert_eq!(sizes.iter().sum::<usize>(), 9);
+        assert!(sizes.len() >= 4, "{sizes:?}");
+        assert_eq!(error.reason(), Reason::Timeout);
+    }
 }

@@ -49,6 +49,7 @@ pub(crate) fn start(context: Context) -> BoxFuture<'static, Result<Running>> {
         let controller = Controller::new(api, watcher::Config::default())
             .with_config(Config::default().concurrency(CONCURRENCY));
         let tasks = context.tasks.clone();
+        let routes = crate::machine::routes(context.data.clone());
         let shared = Arc::new(Shared {
             blobs: Blobs::new(context.data.clone()),
             store: controller.store(),
@@ -66,7 +67,10 @@ pub(crate) fn start(context: Context) -> BoxFuture<'static, Result<Running>> {
                 })
                 .await;
         });
-        Ok(Running::default())
+        Ok(Running {
+            routes,
+            ..Running::default()
+        })
     })
 }
 

@@ -1,4 +1,4 @@
-//! One port for TLS and plain HTTP: the first byte tells which.
+//! One port for TLS and plain HTTP: the first bytes tell which.
 //!
 //! *Invariant:* plain HTTP is answered on loopback only.
 //!
@@ -6,6 +6,7 @@
 
 mod activity;
 mod connection;
+mod plain;
 mod slots;
 
 #[cfg(test)]

@@ -139,7 +139,7 @@ pub(super) fn explain(error: &hyper_util::client::legacy::Error, target: &str) -
 }
 
 /// What a connection of our own reports, in words.
-pub(super) fn broke(error: &hyper::Error, target: &str) -> Error {
+pub(super) fn broke(error: &io::Error, target: &str) -> Error {
     broken(target).because(chain(error))
 }
 

@@ -32,7 +32,6 @@ use stead_kernel::{
 };
 use url::Url;
 
-pub use self::proxy::ProxySettings;
 use self::{
     address::Policy,
     connect::{CONNECT_TIMEOUT, Connector, World},
@@ -41,6 +40,7 @@ use self::{
     resolve::{Resolve, SystemResolver},
     trust::Trust,
 };
+pub use self::{proxy::ProxySettings, trust::database_tls};
 
 /// How many idle connections to one host are kept.
 const IDLE_CONNECTIONS: usize = 128;

@@ -63,13 +63,22 @@ fn warn_of_nothing(errors: &[rustls_native_certs::Error]) {
     );
 }
 
+/// How to speak TLS to a database: the system's certificate store is trusted. It is read here, which takes some milliseconds.
+pub fn database_tls() -> ClientConfig {
+    plain_config(roots(Vec::new()))
+}
+
 fn client_config(roots: RootCertStore) -> Arc<ClientConfig> {
+    let mut config = plain_config(roots);
+    config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+    Arc::new(config)
+}
+
+fn plain_config(roots: RootCertStore) -> ClientConfig {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let mut config = ClientConfig::builder_with_provider(provider)
+    ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
         .expect("ring has every protocol version")
         .with_root_certificates(roots)
-        .with_no_client_auth();
-    config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
-    Arc::new(config)
+        .with_no_client_auth()
 }

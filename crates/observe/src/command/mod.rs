@@ -1,30 +1,52 @@
-//! `stead trace` and `stead usage`.
+//! `stead trace`, `stead logs`, `stead metrics`, `stead monitor`, `stead usage`, `stead eval`, `stead dataset` and
+//! `stead experiment`.
 
-mod get;
-mod list;
+pub(crate) mod alert;
+pub(crate) mod dataset;
+pub(crate) mod eval;
+pub(crate) mod experiment;
+mod logs;
+mod metrics;
+mod monitor;
+mod opik;
+pub(crate) mod rows;
 mod show;
+mod stream;
 #[cfg(test)]
 mod tests;
+mod trace;
 mod usage;
 
 use clap::{Arg, ArgMatches, parser::ValueSource};
-use futures::future::BoxFuture;
-use stead_kernel::{
-    Error, Result,
-    command::{Command, Session},
-};
+use stead_kernel::{Error, Result, command::Command};
 use url::form_urlencoded::Serializer;
 
 /// `stead trace`
 pub(crate) fn trace() -> Command {
+    trace::command()
+}
+
+/// `stead logs`
+pub(crate) fn logs() -> Command {
     Command {
-        spec: clap::Command::new("trace")
-            .about("Shows requests to models: what was asked, who answered, what it took")
-            .subcommand_required(true)
-            .arg_required_else_help(true)
-            .subcommand(list::spec())
-            .subcommand(get::spec()),
-        run: run_trace,
+        spec: logs::spec(),
+        run: |matches, session| Box::pin(async move { logs::run(&matches, &session).await }),
+    }
+}
+
+/// `stead metrics`
+pub(crate) fn metrics() -> Command {
+    Command {
+        spec: metrics::spec(),
+        run: |matches, session| Box::pin(async move { metrics::run(&matches, &session).await }),
+    }
+}
+
+/// `stead monitor`
+pub(crate) fn monitor() -> Command {
+    Command {
+        spec: monitor::spec(),
+        run: |matches, session| Box::pin(async move { monitor::run(&matches, &session).await }),
     }
 }
 
@@ -34,16 +56,6 @@ pub(crate) fn usage() -> Command {
         spec: usage::spec(),
         run: |matches, session| Box::pin(async move { usage::run(&matches, &session).await }),
     }
-}
-
-fn run_trace(matches: ArgMatches, session: Session) -> BoxFuture<'static, Result<()>> {
-    Box::pin(async move {
-        match matches.subcommand() {
-            Some(("list", matches)) => list::run(matches, &session).await,
-            Some(("get", matches)) => get::run(matches, &session).await,
-            _ => Err(Error::invalid("trace needs a subcommand").hint("see: stead trace --help")),
-        }
-    })
 }
 
 /// An option that takes a text.

@@ -87,7 +87,11 @@ async fn stead(command: &Command, arguments: &str, format: Format) -> Result<Arc
     let ports = fakes.ports();
     let events = rows().into_iter().map(|row| Event::Request(Box::new(row)));
     ports.events.append(events.collect()).await.unwrap();
-    let server = LocalServer::new(crate::routes::routes(ports), Principal::admin(), World::new().api);
+    let mut context = World::new().context();
+    context.ports = ports;
+    let opik = crate::opik::opik(&context);
+    let routes = crate::routes::routes(&opik).merge(crate::traces::routes(&opik));
+    let server = LocalServer::new(routes, Principal::admin(), World::new().api);
     let terminal = Arc::new(FakeTerminal::default());
     // The CLI defines these for every command.
     let globals = [
@@ -131,15 +135,15 @@ async fn requests_are_listed_by_project_and_in_all() {
     assert_eq!(
         own,
         [
-            "TIME | ID | MODEL | PROVIDER | IN | OUT | FIRST | DURATION | COST | STATUS | ERROR",
-            "2025-12-31T23:00:00Z | r1 | chat | far | 12 | 3 | 250ms | 1.5s | $0.0000025 | ok | ",
+            "TIME | ID | NAME | MODEL | PROVIDER | IN | OUT | FIRST | DURATION | COST | STATUS | ERROR",
+            "2025-12-31T23:00:00Z | r1 | chat chat | chat,big | far | 12 | 3 | 250ms | 1.5s | $0.0000025 | ok | ",
         ]
     );
     let terminal = stead(&trace(), "list -A --limit 1", Format::Table).await.unwrap();
     let all = table(&terminal.printed()[0]);
     assert_eq!(
         all.last().unwrap(),
-        "2025-12-31T23:30:00Z | r2 | chat | far | 12 | 3 | - | 1.5s | - | error 502 | far broke the stream | research"
+        "2025-12-31T23:30:00Z | r2 | chat chat | chat,big | far | 12 | 3 | - | 1.5s | - | error 502 | far broke the stream | research"
     );
     assert_eq!(
         terminal.notes(),
@@ -153,6 +157,10 @@ async fn requests_are_listed_by_project_and_in_all() {
             vec!["r1"],
         ),
         ("list -A --model other", vec![]),
+        ("search -A status:error", vec!["r2"]),
+        ("search -A broke", vec!["r2"]),
+        ("search -A latency>1s label.team:blue", vec!["r1"]),
+        ("list -A -q source:application", vec![]),
     ] {
         let terminal = stead(&trace(), arguments, Format::Json).await.unwrap();
         assert_eq!(terminal.printed()[0].names, expected, "{arguments}");
@@ -207,6 +215,14 @@ Output
         .unwrap();
     let view = &terminal.printed()[0];
     assert!(!view.list && view.items[0]["input"].is_string());
+    let span = stead(&trace(), "get r1 --span r1.2", Format::Table)
+        .await
+        .unwrap();
+    assert!(
+        span.written()
+            .starts_with("Span          r1\nModel         chat\n")
+    );
+    assert!(span.written().ends_with("\nOutput\n  Paris\u{fffd}\n"));
     let missing = stead(&trace(), "get a/../b?c", Format::Table)
         .await
         .err()
@@ -231,6 +247,16 @@ async fn usage_is_a_table_with_a_total() {
     assert_eq!(
         terminal.notes(),
         ["1 request has no known price and count as $0 in the cost"]
+    );
+    let terminal = stead(&usage(), "--by project --csv", Format::Table)
+        .await
+        .unwrap();
+    assert_eq!(
+        terminal.written(),
+        "project,requests,errors,input_tokens,output_tokens,cost_usd,spans,span_input_tokens,span_output_tokens,\
+         span_cost_usd,total_cost_usd\r\n\
+         default,1,0,12,3,0.000002500,0,0,0,0.000000000,0.000002500\r\n\
+         research,1,1,12,3,0.000000000,0,0,0,0.000000000,0.000000000\r\n"
     );
     for (arguments, requests) in [
         ("", 1),
@@ -266,4 +292,34 @@ fn the_commands_are_well_formed() {
     for command in [trace(), usage()] {
         command.spec.debug_assert();
     }
+}
+
+#[tokio::test]
+async fn an_export_goes_to_a_file_and_is_taken_back_from_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("export.jsonl");
+    let name = file.to_str().unwrap();
+    let terminal = stead(&trace(), &format!("export -A --to {name}"), Format::Table)
+        .await
+        .unwrap();
+    assert_eq!(terminal.notes(), ["2 entries were written"]);
+    let text = std::fs::read_to_string(&file).unwrap();
+    assert_eq!(text.lines().count(), 3);
+    let told = "0 traces, 0 spans, 2 requests, 0 scores and 0 comments are there now";
+    for from in [name, folder.path().to_str().unwrap()] {
+        let terminal = stead(&trace(), &format!("import {from}"), Format::Table)
+            .await
+            .unwrap();
+        assert_eq!(terminal.notes(), [told]);
+    }
+    let terminal = stead(&trace(), "export -q status=error", Format::Table)
+        .await
+        .unwrap();
+    assert_eq!(terminal.written(), "{\"type\":\"end\",\"lines\":0}\n");
+    std::fs::write(&file, "{\"x\": 1}").unwrap();
+    let refused = stead(&trace(), &format!("import {name}"), Format::Table)
+        .await
+        .err()
+        .unwrap();
+    assert_eq!(refused.reason(), Reason::Invalid);
 }

@@ -5,23 +5,26 @@
 //!
 //! *Invariant:* what is not here answers 501 in Opik's own form; nothing answers with what it did not do.
 
+mod alerts;
 mod annotation_queues;
 mod assertions;
 mod attachments;
 mod caller;
 mod dashboards;
-mod datasets;
-mod desk;
+pub(crate) mod datasets;
+pub(crate) mod desk;
 mod entries;
 mod environments;
-mod experiments;
+mod evaluators;
+pub(crate) mod experiments;
 mod feedback_definitions;
 mod optimizations;
 mod projects;
-mod prompts;
+pub(crate) mod prompts;
 mod resources;
+pub(crate) mod rights;
 mod session;
-mod shelf;
+pub(crate) mod shelf;
 #[cfg(test)]
 pub(crate) mod tests;
 mod threads;
@@ -35,8 +38,9 @@ use stead_kernel::{Collection, Context, DataDir, Error, Ports};
 
 pub(crate) use self::{
     caller::Caller,
+    entries::known_of,
     projects::Projects,
-    wire::{OpikError, plain_body},
+    wire::{OpikError, inflate, plain_body},
 };
 
 /// What every handler works with. Cheap to clone.
@@ -73,13 +77,19 @@ pub(crate) fn opik(context: &Context) -> Opik {
         client: context.client.clone(),
         data: context.data.clone(),
         body_limit: context.settings.body_limit,
-        local: context.settings.opik_local.is_on() && context.settings.listen.ip().is_loopback(),
+        local: context.settings.opik_local.is_on()
+            && context.settings.listen.ip().is_loopback()
+            && context
+                .settings
+                .otlp_listen
+                .is_none_or(|address| address.ip().is_loopback()),
     }
 }
 
 /// The routes with their absolute paths.
 pub(crate) fn routes(context: &Context, opik: Opik) -> Router {
     resources::resume(context);
+    attachments::start_sweeps(&context.tasks, opik.clone());
     let api = api().with_state(opik);
     Router::new().nest("/opik/api", api.clone()).nest("/opik", api)
 }
@@ -96,6 +106,10 @@ fn api() -> Router<Opik> {
         .merge(attachments::routes())
         .merge(session::routes())
         .merge(resources::routes())
+        // Else these would be taken for ids.
+        .route("/v1/private/datasets/export-jobs", get(absent))
+        .route("/v1/private/experiments/groups", get(absent))
+        .method_not_allowed_fallback(absent)
         .fallback(absent)
 }
 

@@ -4,7 +4,7 @@ use axum::Router;
 use stead_kernel::{Collection, Context, Reason};
 
 use super::{
-    Opik, annotation_queues, assertions, dashboards, datasets, environments, experiments,
+    Opik, alerts, annotation_queues, assertions, dashboards, datasets, environments, evaluators, experiments,
     feedback_definitions, optimizations, prompts,
     shelf::{NAMES, SWEEPS, Sweeps},
 };
@@ -36,11 +36,13 @@ pub(super) fn collections() -> Vec<Collection> {
 /// Their routes.
 pub(super) fn routes() -> Router<Opik> {
     Router::new()
+        .merge(alerts::routes())
         .merge(annotation_queues::routes())
         .merge(assertions::routes())
         .merge(dashboards::routes())
         .merge(datasets::routes())
         .merge(environments::routes())
+        .merge(evaluators::routes())
         .merge(experiments::routes())
         .merge(feedback_definitions::routes())
         .merge(optimizations::routes())

@@ -51,11 +51,11 @@ pub(super) struct Item {
     pub(super) span: Span,
 }
 
-/// Spans that are not taken.
+/// Spans, lines or points that are not taken.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Rejected {
     /// How many.
-    pub(super) spans: u64,
+    pub(super) count: u64,
     /// Why the first of them is not.
     pub(super) reason: String,
 }
@@ -63,10 +63,10 @@ pub(super) struct Rejected {
 impl Rejected {
     /// One more.
     pub(super) fn add(&mut self, reason: impl FnOnce() -> String) {
-        if self.spans == 0 {
+        if self.count == 0 {
             self.reason = reason();
         }
-        self.spans += 1;
+        self.count += 1;
     }
 }
 
@@ -188,7 +188,7 @@ mod tests {
                 }],
             };
             let (items, rejected) = items(request);
-            assert_eq!(rejected.spans, u64::from(!taken));
+            assert_eq!(rejected.count, u64::from(!taken));
             assert_eq!(rejected.reason.is_empty(), taken);
             assert_eq!(items.len(), if taken { 2 } else { 1 });
             assert_eq!(items[0].parent.filter(|_| taken), parent);

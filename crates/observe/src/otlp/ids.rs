@@ -8,6 +8,8 @@ use sha2::{Digest, Sha256};
 use stead_kernel::Timestamp;
 use uuid::Uuid;
 
+use super::names::Named;
+
 /// The id of a trace, 16 bytes.
 pub(super) type TraceId = [u8; 16];
 /// The id of a span, 8 bytes.
@@ -24,6 +26,29 @@ pub(super) fn span(named: Uuid, trace: &TraceId, span: SpanId) -> Uuid {
     let (high, _) = named.as_u64_pair();
     let digest = Sha256::new().chain_update(trace).chain_update(span).finalize();
     uuid(high >> 16, &digest.into())
+}
+
+/// The id of the span that OpenTelemetry knows by ids of 32 and 16 hex digits.
+pub(crate) fn found_span(named: Named, trace: &str, own: &str) -> Option<Uuid> {
+    Some(span(named.id, &bytes(trace)?, bytes(own)?))
+}
+
+/// The id of a trace that is known elsewhere by a text, and that began at a time.
+pub(crate) fn trace_of(text: &str, began: Timestamp) -> Uuid {
+    let millis = u64::try_from(began.as_millisecond()).unwrap_or(0);
+    uuid(millis, &Sha256::digest(text).into())
+}
+
+/// The bytes that hexadecimal digits say.
+fn bytes<const LENGTH: usize>(text: &str) -> Option<[u8; LENGTH]> {
+    let mut bytes = [0; LENGTH];
+    if text.len() != LENGTH * 2 || !text.is_ascii() {
+        return None;
+    }
+    for (index, place) in bytes.iter_mut().enumerate() {
+        *place = u8::from_str_radix(text.get(index * 2..index * 2 + 2)?, 16).ok()?;
+    }
+    Some(bytes)
 }
 
 fn uuid(millis: u64, digest: &[u8; 32]) -> Uuid {

@@ -1,17 +1,19 @@
-//! Traces of OpenTelemetry, taken in over HTTP (<https://opentelemetry.io/docs/specs/otlp/>) at `/otlp/v1/traces`, and at
-//! the addresses that Opik's and Langfuse's exporters have. They lie beside what Opik's SDKs trace and are read in the
-//! same ways.
+//! Traces, logs and metrics of OpenTelemetry, taken in over HTTP (<https://opentelemetry.io/docs/specs/otlp/>) at
+//! `/otlp/v1/…`, over gRPC, and at the addresses that Opik's and Langfuse's exporters have. Traces lie beside what Opik's SDKs trace
+//! and are read in the same ways.
 //!
-//! *Invariant:* a 200 means that every span which is not counted as rejected is durable and readable; metrics and logs
-//! answer 501.
+//! *Invariant:* a 200 means that everything which is not counted as rejected is durable and readable.
 
 mod attributes;
 mod batch;
+mod grpc;
 mod ids;
+mod logs;
 mod meaning;
+mod metrics;
 mod names;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 mod told;
 mod wire;
 
@@ -25,41 +27,36 @@ use axum::{
     routing::post,
 };
 use bytes::Bytes;
+use prost::Message;
+use serde::de::DeserializeOwned;
 use stead_kernel::{Collection, Context, Error, Reason, Result, ports::traces::Write};
 use uuid::Uuid;
 
 use self::{
     batch::{Item, Rejected},
     ids::TraceId,
-    names::{Named, Names, Wanted},
+    names::{Names, Wanted},
     told::Teller,
-    wire::Encoding,
+    wire::{Encoding, Signal},
+};
+pub(crate) use self::{
+    ids::{found_span as span_id, trace_of},
+    names::{Named, named},
 };
 use crate::opik::{Caller, Opik, OpikError, plain_body};
 
-/// Where traces are taken.
-const TRACES: [&str; 4] = [
-    "/otlp/v1/traces",
+/// Under which addresses traces, logs and metrics are taken, each by its own name.
+const DOORS: [&str; 4] = [
+    "/otlp/v1",
     // https://www.comet.com/docs/opik/integrations/opentelemetry
-    "/opik/api/v1/private/otel/v1/traces",
-    "/opik/v1/private/otel/v1/traces",
+    "/opik/api/v1/private/otel/v1",
+    "/opik/v1/private/otel/v1",
     // https://langfuse.com/integrations/native/opentelemetry
-    "/api/public/otel/v1/traces",
-];
-/// What is not taken.
-const OTHERS: [&str; 8] = [
-    "/otlp/v1/metrics",
-    "/otlp/v1/logs",
-    "/opik/api/v1/private/otel/v1/metrics",
-    "/opik/api/v1/private/otel/v1/logs",
-    "/opik/v1/private/otel/v1/metrics",
-    "/opik/v1/private/otel/v1/logs",
-    "/api/public/otel/v1/metrics",
-    "/api/public/otel/v1/logs",
+    "/api/public/otel/v1",
 ];
 /// The header in which Opik's users name the project.
 const PROJECT: &str = "projectname";
-/// So many spans are written at once.
+/// So many spans, lines or points are written at once.
 const CHUNK: usize = 1_000;
 /// Requests beyond so many bytes are read off the runtime.
 const INLINE: usize = 16 << 10;
@@ -80,53 +77,98 @@ pub(crate) fn collections() -> impl IntoIterator<Item = Collection> {
 pub(crate) fn routes(context: &Context, opik: Opik) -> Router {
     names::forget_old(&context.tasks, &context.ports, context.settings.retention_days);
     let names = Arc::new(Names::new(&context.ports, Arc::clone(&opik.projects)));
-    let taken = TRACES
-        .into_iter()
-        .fold(Router::new(), |router, path| router.route(path, post(traces)));
-    OTHERS
-        .into_iter()
-        .fold(taken, |router, path| router.route(path, post(others)))
-        .with_state(Otlp { opik, names })
+    let mut router = grpc::routes();
+    for door in DOORS {
+        router = router
+            .route(&format!("{door}/traces"), post(traces))
+            .route(&format!("{door}/logs"), post(logs))
+            .route(&format!("{door}/metrics"), post(metrics));
+    }
+    router.with_state(Otlp { opik, names })
 }
 
 async fn traces(State(otlp): State<Otlp>, request: Request) -> Response {
-    let Some(encoding) = Encoding::of(request.headers()) else {
-        let error = Error::invalid("the content type must be application/x-protobuf or application/json");
-        return Encoding::Json.refuse_as(StatusCode::UNSUPPORTED_MEDIA_TYPE, &error);
-    };
-    match otlp.export(request, encoding).await {
-        Ok(rejected) => encoding.answer(rejected),
-        Err(error) => encoding.refuse(&error),
-    }
+    otlp.answer(Signal::Traces, request).await
 }
 
-async fn others(State(otlp): State<Otlp>, request: Request) -> Response {
-    let encoding = Encoding::of(request.headers()).unwrap_or(Encoding::Json);
-    let (mut parts, _) = request.into_parts();
-    let caller = Caller::from_request_parts(&mut parts, &otlp.opik).await;
-    let error = caller.map_or_else(OpikError::into_error, |_| {
-        Error::unsupported("metrics and logs are not taken yet; traces are").hint("export traces alone")
-    });
-    encoding.refuse(&error)
+async fn logs(State(otlp): State<Otlp>, request: Request) -> Response {
+    otlp.answer(Signal::Logs, request).await
+}
+
+async fn metrics(State(otlp): State<Otlp>, request: Request) -> Response {
+    otlp.answer(Signal::Metrics, request).await
 }
 
 impl Otlp {
-    /// Takes in the spans of a request.
-    async fn export(&self, request: Request, encoding: Encoding) -> Result<Rejected> {
+    async fn answer(&self, signal: Signal, request: Request) -> Response {
+        let Some(encoding) = Encoding::of(request.headers()) else {
+            let error = Error::invalid("the content type must be application/x-protobuf or application/json");
+            return Encoding::Json.refuse_as(StatusCode::UNSUPPORTED_MEDIA_TYPE, &error);
+        };
+        match self.export(signal, request, encoding).await {
+            Ok(rejected) => encoding.answer(signal, rejected),
+            Err(error) => encoding.refuse(&error),
+        }
+    }
+
+    async fn export(&self, signal: Signal, request: Request, encoding: Encoding) -> Result<Rejected> {
         let (mut parts, body) = request.into_parts();
         let caller = Caller::from_request_parts(&mut parts, &self.opik)
             .await
             .map_err(OpikError::into_error)?;
         let body = plain_body(&parts.headers, body, &self.opik).await;
         let body = body.map_err(OpikError::into_error)?;
-        let (items, mut rejected) = read(body, encoding).await?;
+        self.take(signal, (&caller, &parts.headers), body, encoding).await
+    }
+
+    /// Takes in what a body tells.
+    async fn take(
+        &self,
+        signal: Signal,
+        (caller, headers): (&Caller, &HeaderMap),
+        body: Bytes,
+        encoding: Encoding,
+    ) -> Result<Rejected> {
+        let now = self.opik.ports.clock.now();
+        match signal {
+            Signal::Traces => {
+                let (items, rejected) = read(body, encoding, signal, batch::items).await?;
+                self.take_spans(caller, headers, items, rejected).await
+            }
+            Signal::Logs => {
+                let mut records = read(body, encoding, signal, move |told| logs::records(told, now)).await?;
+                while !records.is_empty() {
+                    let chunk = records.drain(..records.len().min(CHUNK)).collect();
+                    self.opik.ports.signals.log(&caller.workspace, chunk).await?;
+                }
+                Ok(Rejected::default())
+            }
+            Signal::Metrics => {
+                let (mut points, rejected) = read(body, encoding, signal, metrics::points).await?;
+                while !points.is_empty() {
+                    let chunk = points.drain(..points.len().min(CHUNK)).collect();
+                    self.opik.ports.signals.measure(&caller.workspace, chunk).await?;
+                }
+                Ok(rejected)
+            }
+        }
+    }
+
+    /// Takes in spans.
+    async fn take_spans(
+        &self,
+        caller: &Caller,
+        headers: &HeaderMap,
+        items: Vec<Item>,
+        mut rejected: Rejected,
+    ) -> Result<Rejected> {
         if items.is_empty() {
             return Ok(rejected);
         }
-        let names = self.named(&caller, &parts.headers, &items).await?;
+        let names = self.named(caller, headers, &items).await?;
         let teller = Teller {
-            workspace: caller.workspace,
-            user: caller.user,
+            workspace: caller.workspace.clone(),
+            user: caller.user.clone(),
             now: self.opik.ports.clock.now(),
         };
         let told = tokio::task::spawn_blocking(move || told::writes(items, &names, &teller)).await;
@@ -190,13 +232,22 @@ impl Otlp {
     }
 }
 
-/// The spans of a body.
-async fn read(body: Bytes, encoding: Encoding) -> Result<(Vec<Item>, Rejected)> {
+/// What a body tells.
+async fn read<T, R>(
+    body: Bytes,
+    encoding: Encoding,
+    signal: Signal,
+    understand: impl FnOnce(T) -> R + Send + 'static,
+) -> Result<R>
+where
+    T: Message + Default + DeserializeOwned,
+    R: Send + 'static,
+{
     let is_short = body.len() <= INLINE;
-    let read = move || encoding.decode(&body).map(batch::items);
+    let read = move || encoding.decode(&body, signal.as_str()).map(understand);
     if is_short {
         return read();
     }
     let done = tokio::task::spawn_blocking(read).await;
-    done.map_err(|error| Error::internal("reading spans was cut off").because(error))?
+    done.map_err(|error| Error::internal("reading a body was cut off").because(error))?
 }

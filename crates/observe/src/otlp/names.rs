@@ -40,11 +40,11 @@ const CHUNK: usize = 500;
 
 /// What a trace is here.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct Named {
+pub(crate) struct Named {
     /// Its id.
-    pub(super) id: Uuid,
+    pub(crate) id: Uuid,
     /// The project that it is in.
-    pub(super) project: Uuid,
+    pub(crate) project: Uuid,
 }
 
 /// A trace that is told of.
@@ -183,6 +183,21 @@ impl Names {
             known.insert((workspace.to_owned(), *trace), *named);
         }
     }
+}
+
+/// What a trace is here that OpenTelemetry knows by an id of 32 hex digits; nothing when it was never told of.
+pub(crate) async fn named(records: &dyn Records, workspace: &str, hex: &str) -> Result<Option<Named>> {
+    let key = RecordKey {
+        collection: TRACES.into(),
+        project: workspace.to_owned(),
+        id: hex.to_owned(),
+    };
+    let record = records.get(&key).await?;
+    let read = |record: stead_kernel::ports::Record| {
+        serde_json::from_value(record.body)
+            .map_err(|error| Error::internal("the record of a trace is damaged").because(error))
+    };
+    record.map(read).transpose()
 }
 
 /// Removes, again and again, the names of traces that are no longer kept.

@@ -9,9 +9,10 @@ use axum::{
     response::Response,
 };
 use opentelemetry_proto::tonic::collector::trace::v1::{
-    ExportTracePartialSuccess, ExportTraceServiceRequest, ExportTraceServiceResponse,
+    ExportTracePartialSuccess, ExportTraceServiceResponse,
 };
 use prost::Message;
+use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use stead_kernel::{Error, Reason, Result, http};
 
@@ -24,6 +25,46 @@ pub(super) enum Encoding {
     Protobuf,
     /// `application/json`.
     Json,
+}
+
+/// What is exported.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Signal {
+    Traces,
+    Logs,
+    Metrics,
+}
+
+impl Signal {
+    /// As one word.
+    pub(super) const fn as_str(self) -> &'static str {
+        match self {
+            Self::Traces => "traces",
+            Self::Logs => "logs",
+            Self::Metrics => "metrics",
+        }
+    }
+
+    /// The name in JSON of how many were not taken.
+    const fn rejected(self) -> &'static str {
+        match self {
+            Self::Traces => "rejectedSpans",
+            Self::Logs => "rejectedLogRecords",
+            Self::Metrics => "rejectedDataPoints",
+        }
+    }
+}
+
+/// What was not taken, in protobuf; the answers for traces, logs and metrics have the same fields.
+pub(super) fn answer(rejected: Rejected) -> Vec<u8> {
+    let partial = (rejected.count > 0).then(|| ExportTracePartialSuccess {
+        rejected_spans: i64::try_from(rejected.count).unwrap_or(i64::MAX),
+        error_message: rejected.reason,
+    });
+    let answer = ExportTraceServiceResponse {
+        partial_success: partial,
+    };
+    answer.encode_to_vec()
 }
 
 /// `google.rpc.Status` (<https://github.com/googleapis/googleapis/blob/master/google/rpc/status.proto>).
@@ -52,43 +93,35 @@ impl Encoding {
         }
     }
 
-    /// The spans of a body.
+    /// What a body says; `what` is what it should tell of.
     ///
     /// # Errors
     /// `Invalid` when it is not what it says.
-    pub(super) fn decode(self, body: &[u8]) -> Result<ExportTraceServiceRequest> {
+    pub(super) fn decode<T: Message + Default + DeserializeOwned>(
+        self,
+        body: &[u8],
+        what: &str,
+    ) -> Result<T> {
         match self {
-            Self::Protobuf => ExportTraceServiceRequest::decode(body)
-                .map_err(|error| Error::invalid(format!("the body is no protobuf of traces: {error}"))),
+            Self::Protobuf => T::decode(body)
+                .map_err(|error| Error::invalid(format!("the body is no protobuf of {what}: {error}"))),
             Self::Json => serde_json::from_slice(body)
-                .map_err(|error| Error::invalid(format!("the body is no OTLP JSON of traces: {error}"))),
+                .map_err(|error| Error::invalid(format!("the body is no OTLP JSON of {what}: {error}"))),
         }
     }
 
     /// `200`, with what was not taken.
-    pub(super) fn answer(self, rejected: Rejected) -> Response {
-        let partial = (rejected.spans > 0).then(|| ExportTracePartialSuccess {
-            rejected_spans: i64::try_from(rejected.spans).unwrap_or(i64::MAX),
-            error_message: rejected.reason,
-        });
+    pub(super) fn answer(self, signal: Signal, rejected: Rejected) -> Response {
         let body = match self {
-            Self::Protobuf => ExportTraceServiceResponse {
-                partial_success: partial,
-            }
-            .encode_to_vec(),
-            Self::Json => partial
-                .map_or_else(
-                    || json!({}),
-                    |partial| {
-                        json!({"partialSuccess": {
-                            // 64-bit numbers are texts in protobuf's JSON.
-                            "rejectedSpans": partial.rejected_spans.to_string(),
-                            "errorMessage": partial.error_message,
-                        }})
-                    },
-                )
-                .to_string()
-                .into_bytes(),
+            Self::Protobuf => answer(rejected),
+            Self::Json if rejected.count == 0 => b"{}".to_vec(),
+            Self::Json => json!({"partialSuccess": {
+                // 64-bit numbers are texts in protobuf's JSON.
+                signal.rejected(): rejected.count.to_string(),
+                "errorMessage": rejected.reason,
+            }})
+            .to_string()
+            .into_bytes(),
         };
         self.response(StatusCode::OK, body)
     }
@@ -142,7 +175,7 @@ fn body(told: &Status, reason: Reason) -> Value {
 }
 
 /// The code of gRPC's that says the same (<https://grpc.github.io/grpc/core/md_doc_statuscodes.html>).
-const fn code(reason: Reason) -> i32 {
+pub(super) const fn code(reason: Reason) -> i32 {
     match reason {
         Reason::Invalid => 3,
         Reason::Timeout => 4,
@@ -159,6 +192,8 @@ const fn code(reason: Reason) -> i32 {
 
 #[cfg(test)]
 mod tests {
+    use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
+
     use super::*;
 
     #[test]
@@ -187,22 +222,26 @@ mod tests {
                     {"key": "d", "value": {"doubleValue": 0.5}}, {"key": "e", "value": {}},
                     {"key": "l", "value": {"arrayValue": {"values": [{"boolValue": true}]}}}],
                 "status": {"code": 2, "message": "m"}}]}]}]}"#;
-        let request = Encoding::Json.decode(text.as_bytes()).unwrap();
+        let request: ExportTraceServiceRequest = Encoding::Json.decode(text.as_bytes(), "traces").unwrap();
         let span = &request.resource_spans[0].scope_spans[0].spans[0];
         assert_eq!((span.trace_id.len(), span.trace_id[0]), (16, 0x5b));
         assert_eq!(span.start_time_unix_nano + 1_000_000_000, span.end_time_unix_nano);
         assert_eq!(span.attributes.len(), 5);
         // The same in protobuf.
-        let again = Encoding::Protobuf.decode(&request.encode_to_vec()).unwrap();
+        let again: ExportTraceServiceRequest = Encoding::Protobuf
+            .decode(&request.encode_to_vec(), "traces")
+            .unwrap();
         assert_eq!(again, request);
         for garbage in [
             "",
             "{\"resourceSpans\": 1}",
             "{\"resourceSpans\": [{\"scopeSpans\": [{\"spans\": [{\"traceId\": \"xyz\"}]}]}]}",
         ] {
-            assert!(Encoding::Json.decode(garbage.as_bytes()).is_err(), "{garbage}");
+            let read = Encoding::Json.decode::<ExportTraceServiceRequest>(garbage.as_bytes(), "traces");
+            assert!(read.is_err(), "{garbage}");
         }
-        assert!(Encoding::Protobuf.decode(b"\x0a\xff").is_err());
+        let read = Encoding::Protobuf.decode::<ExportTraceServiceRequest>(b"\x0a\xff", "traces");
+        assert!(read.is_err());
     }
 
     #[test]

@@ -154,7 +154,11 @@ mod tests {
         if let Some(who) = who {
             request.extensions_mut().insert(Identity::Known(Arc::new(who)));
         }
-        let answer = super::super::routes(ports).oneshot(request).await;
+        let mut context = stead_testkit::World::new().context();
+        context.ports = ports;
+        let answer = super::super::routes(&crate::opik::opik(&context))
+            .oneshot(request)
+            .await;
         answer.expect("an answer").status()
     }
 

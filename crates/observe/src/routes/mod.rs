@@ -3,11 +3,13 @@
 //! A principal sees the projects that the authorizer lets them list; whoever may list across projects sees all. What
 //! lies in a project that is not theirs does not exist for them.
 
+mod asked;
 mod journal;
 mod parameters;
 #[cfg(test)]
 mod tests;
 mod times;
+mod usage;
 
 use axum::{
     Json, Router,
@@ -15,42 +17,40 @@ use axum::{
     routing::{get, post},
 };
 use http::Extensions;
-use serde::Serialize;
 use stead_kernel::{
     AccessRequest, Error, Identity, Ports, Principal, Result, Verb,
     http::ApiError,
     ports::{
         Page,
-        events::{
-            AuditQuery, AuditRow, JOURNAL_PATH, RequestQuery, RequestRow, UsageGroup, UsageQuery, UsageRow,
-        },
+        events::{AuditQuery, AuditRow, JOURNAL_PATH, RequestQuery, RequestRow},
     },
 };
 
-use self::parameters::Parameters;
+pub(crate) use self::{
+    asked::{Asked, Sent},
+    parameters::Parameters,
+    usage::Sum,
+};
+use crate::{opik::Opik, traces::Desk};
 
-type Answer<T> = std::result::Result<Json<T>, ApiError>;
+/// What handlers refuse with.
+pub(crate) type Refused = ApiError;
+/// What handlers answer.
+pub(crate) type Answer<T> = std::result::Result<Json<T>, ApiError>;
 
 /// The routes.
-pub(crate) fn routes(ports: Ports) -> Router {
+pub(crate) fn routes(opik: &Opik) -> Router {
+    let usage = Router::new()
+        .route("/api/usage", get(usage::usage))
+        .with_state(Desk::new(opik));
+    let ports = opik.ports.clone();
     Router::new()
         .route("/api/requests", get(requests))
         .route("/api/requests/{id}", get(request))
-        .route("/api/usage", get(usage))
         .route("/api/audit", get(audit))
         .route(JOURNAL_PATH, post(journal::append))
         .with_state(ports)
-}
-
-/// Usage with its total.
-#[derive(Debug, Serialize)]
-struct Usage {
-    /// By what it is summed.
-    by: Vec<UsageGroup>,
-    /// A row per group, in the order of the groups.
-    items: Vec<UsageRow>,
-    /// The sum over all groups.
-    total: UsageRow,
+        .merge(usage)
 }
 
 async fn requests(
@@ -59,7 +59,7 @@ async fn requests(
     RawQuery(query): RawQuery,
 ) -> Answer<Page<RequestRow>> {
     let principal = Identity::require(&extensions)?;
-    let names = "projects since until model provider key user outcome after limit";
+    let names = "projects since until model provider key user outcome trace after limit";
     let mut parameters = Parameters::parse(query.as_deref(), names)?;
     let now = ports.clock.now();
     let query = RequestQuery {
@@ -71,6 +71,8 @@ async fn requests(
         key: parameters.text("key")?,
         user: parameters.text("user")?,
         outcome: parameters.word("outcome")?,
+        trace: parameters.text("trace")?,
+        traced: false,
         after: parameters.text("after")?,
         limit: parameters.limit("limit")?,
     };
@@ -91,26 +93,6 @@ async fn request(
             .hint("it may be older than what is kept; see what there is with: stead trace list")
     })?;
     Ok(Json(row))
-}
-
-async fn usage(
-    State(ports): State<Ports>,
-    extensions: Extensions,
-    RawQuery(query): RawQuery,
-) -> Answer<Usage> {
-    let principal = Identity::require(&extensions)?;
-    let mut parameters = Parameters::parse(query.as_deref(), "projects since until by")?;
-    let now = ports.clock.now();
-    let query = UsageQuery {
-        projects: visible(&ports, &principal, "usage", parameters.list("projects"))?,
-        since: parameters.time("since", now)?,
-        until: parameters.time("until", now)?,
-        by: parameters.words("by")?,
-    };
-    let by = query.by.clone();
-    let items = ports.events.usage(query).await?;
-    let total = total(&items);
-    Ok(Json(Usage { by, items, total }))
 }
 
 async fn audit(
@@ -136,7 +118,7 @@ async fn audit(
 
 /// The projects that the answer may be about; `None` for all. Projects that are asked for must be allowed; when none
 /// is, the answer is about those that are.
-fn visible(
+pub(crate) fn visible(
     ports: &Ports,
     principal: &Principal,
     resource: &str,
@@ -172,12 +154,4 @@ fn visible(
     } else {
         Ok(Some(own))
     }
-}
-
-fn total(rows: &[UsageRow]) -> UsageRow {
-    let mut total = UsageRow::default();
-    for row in rows {
-        total.add(row);
-    }
-    total
 }

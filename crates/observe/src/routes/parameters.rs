@@ -8,7 +8,7 @@ use stead_kernel::{Error, Result, Timestamp};
 use super::times;
 
 /// The parameters of a request, each taken out once.
-pub(super) struct Parameters {
+pub(crate) struct Parameters {
     values: BTreeMap<String, Vec<String>>,
 }
 
@@ -17,7 +17,7 @@ impl Parameters {
     ///
     /// # Errors
     /// `Invalid` with the name that is not known.
-    pub(super) fn parse(query: Option<&str>, known: &str) -> Result<Self> {
+    pub(crate) fn parse(query: Option<&str>, known: &str) -> Result<Self> {
         let mut values: BTreeMap<String, Vec<String>> = BTreeMap::new();
         for (name, value) in url::form_urlencoded::parse(query.unwrap_or_default().as_bytes()) {
             if !known.split(' ').any(|known| known == name) {
@@ -33,7 +33,7 @@ impl Parameters {
     }
 
     /// A parameter that is given once.
-    pub(super) fn text(&mut self, name: &str) -> Result<Option<String>> {
+    pub(crate) fn text(&mut self, name: &str) -> Result<Option<String>> {
         let mut values = self.values.remove(name).unwrap_or_default();
         if values.len() > 1 {
             return Err(Error::invalid(format!(
@@ -45,7 +45,7 @@ impl Parameters {
     }
 
     /// A parameter that may be given several times, or with commas.
-    pub(super) fn list(&mut self, name: &str) -> Vec<String> {
+    pub(crate) fn list(&mut self, name: &str) -> Vec<String> {
         let values = self.values.remove(name).unwrap_or_default();
         let items = values.iter().flat_map(|value| value.split(','));
         let mut list: Vec<String> = Vec::new();
@@ -58,7 +58,7 @@ impl Parameters {
     }
 
     /// A time: absolute, or how long ago.
-    pub(super) fn time(&mut self, name: &str, now: Timestamp) -> Result<Option<Timestamp>> {
+    pub(crate) fn time(&mut self, name: &str, now: Timestamp) -> Result<Option<Timestamp>> {
         let Some(text) = self.text(name)? else {
             return Ok(None);
         };
@@ -70,7 +70,7 @@ impl Parameters {
     }
 
     /// How many items; 0 when it is not given.
-    pub(super) fn limit(&mut self, name: &str) -> Result<usize> {
+    pub(crate) fn limit(&mut self, name: &str) -> Result<usize> {
         let Some(text) = self.text(name)? else {
             return Ok(0);
         };
@@ -79,12 +79,12 @@ impl Parameters {
     }
 
     /// One of the words of an enumeration.
-    pub(super) fn word<T: DeserializeOwned>(&mut self, name: &str) -> Result<Option<T>> {
+    pub(crate) fn word<T: DeserializeOwned>(&mut self, name: &str) -> Result<Option<T>> {
         self.text(name)?.map(|text| word(name, &text)).transpose()
     }
 
     /// Several of the words of an enumeration.
-    pub(super) fn words<T: DeserializeOwned>(&mut self, name: &str) -> Result<Vec<T>> {
+    pub(crate) fn words<T: DeserializeOwned>(&mut self, name: &str) -> Result<Vec<T>> {
         self.list(name).iter().map(|text| word(name, text)).collect()
     }
 }

@@ -77,7 +77,9 @@ async fn router() -> Router {
         .append(vec![Event::Audit(Box::new(audit))])
         .await
         .unwrap();
-    routes(ports)
+    let mut context = stead_testkit::World::new().context();
+    context.ports = ports;
+    routes(&crate::opik::opik(&context))
 }
 
 async fn get_as(principal: Principal, path: &str) -> (StatusCode, Value) {

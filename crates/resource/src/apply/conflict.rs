@@ -1,6 +1,6 @@
 //! Fields that somebody else owns with another value.
 
-use std::{collections::BTreeMap, fmt};
+use std::fmt;
 
 use super::{
     fields::FieldSet,
@@ -53,27 +53,28 @@ pub enum ApplyError {
     /// Others own fields with other values, and `force` was not given (HTTP 409, causes `FieldManagerConflict`).
     #[error("{}", describe(.0))]
     Conflicts(Vec<Conflict>),
-    /// The applied or the live object cannot be merged: duplicate keys, wrong types, `managedFields` given (HTTP 400
-    /// or 422).
+    /// The applied object is none that may be applied: `managedFields` given (HTTP 400).
     #[error("{0}")]
     Invalid(String),
+    /// An object does not have the shape that merging by its schema needs: duplicate keys, wrong types, fields that
+    /// the schema does not declare (HTTP 500, as the original answers).
+    #[error("{0}")]
+    Untyped(String),
 }
 
 fn describe(conflicts: &[Conflict]) -> String {
     if let [conflict] = conflicts {
         return format!("Apply failed with 1 conflict: {conflict}");
     }
-    let mut by_owner: BTreeMap<String, Vec<&str>> = BTreeMap::new();
-    for conflict in conflicts {
-        by_owner
-            .entry(conflict.owner())
-            .or_default()
-            .push(&conflict.field);
-    }
     let mut lines = Vec::new();
-    for (owner, fields) in by_owner {
-        lines.push(format!("conflicts with {owner}:"));
-        lines.extend(fields.iter().map(|field| format!("- {field}")));
+    let mut last = String::new();
+    for conflict in conflicts {
+        let owner = conflict.owner();
+        if owner != last {
+            lines.push(format!("conflicts with {owner}:"));
+            last = owner;
+        }
+        lines.push(format!("- {}", conflict.field));
     }
     format!(
         "Apply failed with {} conflicts: {}",
@@ -82,10 +83,19 @@ fn describe(conflicts: &[Conflict]) -> String {
     )
 }
 
-/// Refuses when an owner owns what would be taken.
-pub(super) fn find(owners: &[Owner], taken: &FieldSet) -> Result<(), ApplyError> {
+/// What of `taken` is owned by others, by owner and field.
+pub(super) fn find(owners: &[Owner], taken: &FieldSet) -> Vec<Conflict> {
     let mut conflicts = Vec::new();
-    for owner in owners {
+    let mut sorted: Vec<&Owner> = owners.iter().collect();
+    sorted.sort_by_key(|owner| {
+        (
+            &owner.manager,
+            owner.operation,
+            &owner.subresource,
+            &owner.api_version,
+        )
+    });
+    for owner in sorted {
         for field in owner.fields.intersection(taken).paths() {
             conflicts.push(Conflict {
                 field,
@@ -96,9 +106,5 @@ pub(super) fn find(owners: &[Owner], taken: &FieldSet) -> Result<(), ApplyError>
             });
         }
     }
-    if conflicts.is_empty() {
-        Ok(())
-    } else {
-        Err(ApplyError::Conflicts(conflicts))
-    }
+    conflicts
 }

@@ -92,20 +92,42 @@ impl FieldSet {
     /// Every path, printed as `.spec.targets[name="a"].weight`.
     pub(super) fn paths(&self) -> Vec<String> {
         let mut out = Vec::new();
+        if self.member {
+            out.push(String::new());
+        }
         self.collect(&mut String::new(), &mut out);
         out
     }
 
     fn collect(&self, prefix: &mut String, out: &mut Vec<String>) {
-        if self.member {
-            out.push(prefix.clone());
+        // Level by level, as the original lists them: what is a member first, then what lies deeper.
+        let mut visit = |deeper: bool| {
+            for (element, child) in &self.children {
+                let length = prefix.len();
+                print_element(element, prefix);
+                if deeper {
+                    child.collect(prefix, out);
+                } else if child.member {
+                    out.push(prefix.clone());
+                }
+                prefix.truncate(length);
+            }
+        };
+        visit(false);
+        visit(true);
+    }
+
+    /// The set without everything at and below these top-level members.
+    pub(super) fn without(mut self, names: &[&str]) -> Self {
+        for name in names {
+            self.children.remove(&field(name));
         }
-        for (element, child) in &self.children {
-            let length = prefix.len();
-            print_element(element, prefix);
-            child.collect(prefix, out);
-            prefix.truncate(length);
-        }
+        self
+    }
+
+    /// Whether the path of another set's member, printed, is in this set.
+    pub(super) fn has_path(&self, path: &str) -> bool {
+        self.paths().iter().any(|known| known == path)
     }
 
     /// The `fieldsV1` form.
@@ -185,7 +207,8 @@ fn canonical_element(element: &str) -> Result<String, String> {
     }
 }
 
-fn print_element(element: &str, out: &mut String) {
+/// Appends an element as paths show it: `.name`, `[key="value"]`, `[="value"]` or `[0]`.
+pub(super) fn print_element(element: &str, out: &mut String) {
     let (kind, text) = element.split_once(':').unwrap_or(("f", element));
     // Writing into a String cannot fail.
     let _ = match kind {

@@ -55,7 +55,6 @@ impl Owner {
     pub(super) fn before_first_apply(manager: &Manager<'_>, fields: FieldSet) -> Self {
         let manager = Manager {
             name: BEFORE_FIRST_APPLY,
-            subresource: "",
             ..*manager
         };
         Self::new(&manager, Operation::Update, fields)
@@ -77,6 +76,9 @@ impl Owner {
                 .unwrap_or_default()
                 .to_owned()
         };
+        if text("apiVersion").is_empty() {
+            return Err("metadata.managedFields has an entry without apiVersion".to_owned());
+        }
         let operation = match text("operation").as_str() {
             "Apply" => Operation::Apply,
             "Update" => Operation::Update,
@@ -195,7 +197,8 @@ pub(super) fn encode(object: &mut Value, mut owners: Vec<Owner>) {
 /// Puts the oldest updaters of a version together until few enough are left.
 pub(super) fn cap_updaters(owners: &mut Vec<Owner>) {
     loop {
-        let mut updaters: Vec<(i64, usize)> = owners
+        owners.sort_by(|a, b| (a.seconds(), &a.manager).cmp(&(b.seconds(), &b.manager)));
+        let updaters: Vec<(i64, usize)> = owners
             .iter()
             .enumerate()
             .filter(|(_, owner)| owner.operation == Operation::Update)
@@ -204,7 +207,6 @@ pub(super) fn cap_updaters(owners: &mut Vec<Owner>) {
         if updaters.len() <= MOST_UPDATERS {
             return;
         }
-        updaters.sort_unstable();
         let Some((first, second)) = oldest_pair(owners, &updaters) else {
             return;
         };

@@ -39,33 +39,40 @@ impl Shape<'_> {
     }
 }
 
-/// The wire form of a list element, or why it has none.
+/// The wire form of a list element, or why it has none, in the original's words.
 pub(super) fn element_of(list: &Node, shape: Shape<'_>, element: &Value) -> Result<String, String> {
     let Shape::Keyed(keys) = shape else {
-        if element.is_null() {
-            return Err("a set cannot hold null".to_owned());
-        }
-        return Ok(set_element(element));
+        let why = match element {
+            Value::Null => "associative list without keys has an element that's an explicit null",
+            Value::Array(_) => "not supported: associative list with lists as elements",
+            Value::Object(_) => "associative list without keys has an element that's a map type",
+            Value::Bool(_) | Value::Number(_) | Value::String(_) => return Ok(set_element(element)),
+        };
+        return Err(why.to_owned());
     };
-    let Value::Object(members) = element else {
-        return Err("an element of a keyed list must be an object".to_owned());
+    let members = match element {
+        Value::Object(members) => members,
+        Value::Null => return Err("associative list with keys may not have a null element".to_owned()),
+        Value::Array(_) | Value::Bool(_) | Value::Number(_) | Value::String(_) => {
+            return Err("associative list with keys may not have non-map elements".to_owned());
+        }
     };
     let mut found = Map::new();
     for key in keys {
         let default = || {
-            list.element()
-                .properties
-                .get(key)
-                .and_then(|property| property.default.as_ref())
+            let property = list.element().properties.get(key);
+            property.and_then(|property| property.default.as_ref())
         };
-        if let Some(value) = members.get(key).filter(|value| !value.is_null()).or_else(default) {
+        if let Some(value) = members.get(key).or_else(default) {
             found.insert(key.clone(), value.clone());
         }
     }
     if found.is_empty() {
+        let quoted: Vec<String> = keys.iter().map(|key| format!("{key:?}")).collect();
         return Err(format!(
-            "an element of a keyed list must have its key ({})",
-            keys.join(", ")
+            "associative list with keys has an element that omits all key fields [{}] (and doesn't have default \
+             values for any key fields)",
+            quoted.join(" ")
         ));
     }
     Ok(keyed_element(found))
@@ -79,38 +86,4 @@ pub(super) fn index<'a>(list: &Node, shape: Shape<'_>, elements: &'a [Value]) ->
         .filter_map(|element| Some((element_of(list, shape, element).ok()?, element)))
         .filter(|(key, _)| seen.insert(key.clone()))
         .collect()
-}
-
-/// Whether an object may have lists with elements that occur twice.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Duplicates {
-    Refused,
-    Tolerated,
-}
-
-/// Checks that the value has the shape that merging by this schema needs; names the place that has not.
-pub(super) fn check(node: &Node, value: &Value, path: &str, duplicates: Duplicates) -> Result<(), String> {
-    match (Shape::of(node, value), value) {
-        (Shape::Leaf, _) | (_, Value::Null) => Ok(()),
-        (Shape::Map, Value::Object(members)) => {
-            for (name, member) in members {
-                check(node.member(name), member, &format!("{path}.{name}"), duplicates)?;
-            }
-            Ok(())
-        }
-        (shape @ (Shape::Set | Shape::Keyed(_)), Value::Array(elements)) => {
-            let mut seen = std::collections::HashSet::new();
-            for (position, element) in elements.iter().enumerate() {
-                let place = format!("{path}[{position}]");
-                let key = element_of(node, shape, element).map_err(|reason| format!("{place}: {reason}"))?;
-                if !seen.insert(key) && duplicates == Duplicates::Refused {
-                    return Err(format!("{place}: duplicate entries for key {element}"));
-                }
-                check(node.element(), element, &place, duplicates)?;
-            }
-            Ok(())
-        }
-        (Shape::Map, _) => Err(format!("{path}: expected a map, got {value}")),
-        (Shape::Set | Shape::Keyed(_), _) => Err(format!("{path}: expected a list, got {value}")),
-    }
 }

@@ -1,6 +1,6 @@
 //! Which fields a value has, and which differ between two values.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Map, Value};
 
@@ -35,14 +35,12 @@ pub(super) fn field_set(node: &Node, value: &Value) -> FieldSet {
     out
 }
 
-/// What has no leaf of its own. Kubernetes does not count an empty list that merges by element; then applying it again
-/// would not settle.
+/// What has no leaf of its own and counts all the same. An empty list that merges by element does not.
 fn is_empty(value: &Value) -> bool {
     match value {
         Value::Null => true,
-        Value::Array(elements) => elements.is_empty(),
         Value::Object(members) => members.is_empty(),
-        Value::Bool(_) | Value::Number(_) | Value::String(_) => false,
+        Value::Array(_) | Value::Bool(_) | Value::Number(_) | Value::String(_) => false,
     }
 }
 
@@ -135,8 +133,9 @@ fn visit(
 }
 
 fn visit_elements(node: &Node, shape: Shape<'_>, before: &[Value], after: &[Value], out: &mut Comparison) {
+    mark_repeated(node, shape, before, after, out);
     let before = index(node, shape, before);
-    let after: std::collections::BTreeMap<_, _> = index(node, shape, after).into_iter().collect();
+    let after: BTreeMap<_, _> = index(node, shape, after).into_iter().collect();
     for (key, element) in &before {
         out.attach(
             key,
@@ -146,6 +145,27 @@ fn visit_elements(node: &Node, shape: Shape<'_>, before: &[Value], after: &[Valu
     let known: BTreeSet<&String> = before.iter().map(|(key, _)| key).collect();
     for (key, element) in after.iter().filter(|(key, _)| !known.contains(key)) {
         out.attach(key, compare(node.element(), None, Some(element)));
+    }
+}
+
+/// Elements that occur more than once, in either list, have changed when their occurrences have.
+fn mark_repeated(node: &Node, shape: Shape<'_>, before: &[Value], after: &[Value], out: &mut Comparison) {
+    let occurrences = |elements: &[Value]| {
+        let mut found: BTreeMap<String, Vec<Value>> = BTreeMap::new();
+        for element in elements {
+            if let Ok(key) = element_of(node, shape, element) {
+                found.entry(key).or_default().push(element.clone());
+            }
+        }
+        found
+    };
+    let (before, after) = (occurrences(before), occurrences(after));
+    for (key, old) in &before {
+        let Some(new) = after.get(key) else { continue };
+        let is_repeated = old.len() > 1 || new.len() > 1;
+        if is_repeated && (old.len() != new.len() || !old.iter().zip(new).all(|(old, new)| same(old, new))) {
+            out.modified.insert(&[key]);
+        }
     }
 }
 
@@ -164,25 +184,41 @@ pub(super) fn with_named_fields(node: &Node, set: &FieldSet) -> FieldSet {
     out
 }
 
-/// The value without the set's fields. A map or list that loses all it had stays, empty, unless it is in the set too.
+/// The value without the set's fields. What loses all that it had becomes null, as the original has it, unless it is
+/// in the set itself.
 pub(super) fn remove(node: &Node, value: &Value, set: &FieldSet) -> Value {
     match (Shape::of(node, value), value) {
         (Shape::Map, Value::Object(members)) => {
-            let rest = members.iter().filter_map(|(name, member)| {
-                let member = keep(node.member(name), member, set.child(&fields::field(name)))?;
-                Some((name.clone(), member))
-            });
-            Value::Object(rest.collect())
+            let rest: Map<String, Value> = members
+                .iter()
+                .filter_map(|(name, member)| {
+                    let member = keep(node.member(name), member, set.child(&fields::field(name)))?;
+                    Some((name.clone(), member))
+                })
+                .collect();
+            if rest.is_empty() {
+                Value::Null
+            } else {
+                Value::Object(rest)
+            }
         }
         (shape @ (Shape::Set | Shape::Keyed(_)), Value::Array(elements)) => {
-            let rest = elements.iter().filter_map(|element| {
-                let child = element_of(node, shape, element)
-                    .ok()
-                    .and_then(|key| set.child(&key));
-                keep(node.element(), element, child)
-            });
-            Value::Array(rest.collect())
+            let rest: Vec<Value> = elements
+                .iter()
+                .filter_map(|element| {
+                    let child = element_of(node, shape, element)
+                        .ok()
+                        .and_then(|key| set.child(&key));
+                    keep(node.element(), element, child)
+                })
+                .collect();
+            if rest.is_empty() {
+                Value::Null
+            } else {
+                Value::Array(rest)
+            }
         }
+        (Shape::Leaf, Value::Array(_) | Value::Object(_)) => Value::Null,
         _ => value.clone(),
     }
 }
@@ -191,6 +227,7 @@ fn keep(node: &Node, value: &Value, set: Option<&FieldSet>) -> Option<Value> {
     match set {
         None => Some(value.clone()),
         Some(set) if set.member => None,
+        Some(set) if set.is_empty() => Some(value.clone()),
         Some(set) => Some(remove(node, value, set)),
     }
 }

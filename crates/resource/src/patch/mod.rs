@@ -20,6 +20,9 @@ pub enum PatchError {
     /// The patch is well-formed but does not fit the object, as a failed `test` (HTTP 422).
     #[error("{0}")]
     Unprocessable(String),
+    /// The patch has directives that no patch can have (HTTP 500, as the original answers).
+    #[error("{0}")]
+    Unknown(String),
     /// The patch or what it would make is too large (HTTP 413).
     #[error("{0}")]
     TooLarge(String),
@@ -32,9 +35,10 @@ pub enum PatchError {
 /// `TooLarge` above ten thousand operations or 3 MiB of copies.
 pub fn json_patch(object: &Value, patch: &Value) -> Result<Value, PatchError> {
     let Value::Array(operations) = patch else {
-        return Err(PatchError::Malformed(
-            "a JSON patch must be a list of operations".to_owned(),
-        ));
+        return Err(PatchError::Malformed(format!(
+            "error decoding patch: json: cannot unmarshal {} into Go value of type []handlers.jsonPatchOp",
+            type_name(patch)
+        )));
     };
     if operations.len() > MOST_OPERATIONS {
         let message = format!(
@@ -58,10 +62,25 @@ pub fn json_patch(object: &Value, patch: &Value) -> Result<Value, PatchError> {
 }
 
 fn apply(object: &mut Value, operation: &Value) -> Result<(), PatchError> {
-    let operation: json_patch::PatchOperation = serde_json::from_value(operation.clone())
-        .map_err(|error| PatchError::Malformed(error.to_string()))?;
+    let mut operation = operation.clone();
+    if is_new_member(object, &operation) {
+        operation
+            .as_object_mut()
+            .and_then(|members| members.insert("op".to_owned(), "add".into()));
+    }
+    let operation: json_patch::PatchOperation =
+        serde_json::from_value(operation).map_err(|error| PatchError::Unprocessable(error.to_string()))?;
     json_patch::patch(object, std::slice::from_ref(&operation))
         .map_err(|error| PatchError::Unprocessable(error.kind.to_string()))
+}
+
+/// Whether the operation replaces a member that an object does not have: Kubernetes adds it then, beyond the RFC.
+fn is_new_member(object: &Value, operation: &Value) -> bool {
+    let text = |name: &str| operation.get(name).and_then(Value::as_str).unwrap_or_default();
+    let parent = text("path").rsplit_once('/').map(|(parent, _)| parent);
+    text("op") == "replace"
+        && parent.is_some_and(|parent| object.pointer(parent).is_some_and(Value::is_object))
+        && object.pointer(text("path")).is_none()
 }
 
 impl PatchError {
@@ -71,7 +90,20 @@ impl PatchError {
             Self::Malformed(reason) => Self::Malformed(place(reason)),
             Self::Unprocessable(reason) => Self::Unprocessable(place(reason)),
             Self::TooLarge(reason) => Self::TooLarge(place(reason)),
+            Self::Unknown(reason) => Self::Unknown(place(reason)),
         }
+    }
+}
+
+/// What Kubernetes calls a value that it cannot read.
+pub fn type_name(value: &Value) -> &'static str {
+    match value {
+        Value::Null => "null",
+        Value::Bool(_) => "bool",
+        Value::Number(_) => "number",
+        Value::String(_) => "string",
+        Value::Array(_) => "array",
+        Value::Object(_) => "object",
     }
 }
 
@@ -88,9 +120,10 @@ fn copied_bytes(object: &Value, operation: &Value) -> usize {
 /// `Malformed` when the patch is no object.
 pub fn merge_patch(object: &Value, patch: &Value) -> Result<Value, PatchError> {
     if !patch.is_object() {
-        return Err(PatchError::Malformed(
-            "a merge patch must be an object".to_owned(),
-        ));
+        return Err(PatchError::Malformed(format!(
+            "error decoding patch: json: cannot unmarshal {} into Go value of type map[string]interface {{}}",
+            type_name(patch)
+        )));
     }
     let mut out = object.clone();
     merge(&mut out, patch);
@@ -194,20 +227,22 @@ mod tests {
     }
 
     #[test]
+    fn a_member_that_is_replaced_may_be_new() {
+        let patch = json!([{"op": "replace", "path": "/b", "value": 2}]);
+        assert_eq!(json_patch(&json!({"a": 1}), &patch), Ok(json!({"a": 1, "b": 2})));
+    }
+
+    #[test]
     fn json_patches_that_do_not_fit_are_refused() {
         let object = json!({"a": [1]});
+        assert!(matches!(
+            json_patch(&object, &json!({})),
+            Err(PatchError::Malformed(_))
+        ));
         for patch in [
-            json!({}),
             json!([1]),
             json!([{"op": "add"}]),
             json!([{"op": "x", "path": "/a"}]),
-        ] {
-            assert!(
-                matches!(json_patch(&object, &patch), Err(PatchError::Malformed(_))),
-                "{patch}"
-            );
-        }
-        for patch in [
             json!([{"op": "remove", "path": "/b"}]),
             json!([{"op": "add", "path": "/a/7", "value": 1}]),
             json!([{"op": "add", "path": "/b/c", "value": 1}]),

@@ -43,7 +43,10 @@ fn list_at(path: &[&str]) -> List {
 /// `Malformed` when the patch is no object, a directive is unknown or an element lacks its merge key.
 pub fn strategic_merge(object: &Value, patch: &Value) -> Result<Value, PatchError> {
     let Value::Object(changes) = patch else {
-        return Err(malformed("a strategic merge patch must be an object"));
+        return Err(malformed(format!(
+            "json: cannot unmarshal {} into Go value of type map[string]interface {{}}",
+            super::type_name(patch)
+        )));
     };
     let mut members = object.as_object().cloned().unwrap_or_default();
     match merge_map(&mut members, changes, &[])? {
@@ -79,6 +82,10 @@ fn merge_map(
         _ => {}
     }
     retain_keys(members, changes)?;
+    let live = changes
+        .keys()
+        .any(|name| name.starts_with(ORDER))
+        .then(|| members.clone());
     for (name, change) in changes {
         if let Some(list) = name.strip_prefix(DELETE_VALUES) {
             delete_values(members, list, change)?;
@@ -95,7 +102,9 @@ fn merge_map(
     }
     for (name, change) in changes {
         if let Some(list) = name.strip_prefix(ORDER) {
-            order(members, list, change, list_at(&[path, &[list]].concat()))?;
+            let live = live.as_ref().and_then(|live| live.get(list)?.as_array());
+            let live = live.map(Vec::as_slice).unwrap_or_default();
+            order(members, list, change, (list_at(&[path, &[list]].concat()), live))?;
         }
     }
     Ok(Outcome::Merged)
@@ -117,6 +126,10 @@ fn directive(changes: &Map<String, Value>) -> Result<Option<&str>, PatchError> {
         Some(Value::String(text)) if matches!(text.as_str(), "merge" | "replace" | "delete") => {
             Ok(Some(text))
         }
+        Some(Value::String(other)) => Err(PatchError::Unknown(format!(
+            "unknown patch type: {other} in map: {}",
+            as_go(&Value::Object(changes.clone()))
+        ))),
         Some(other) => Err(malformed(format!(
             "$patch must be merge, replace or delete, not {other}"
         ))),
@@ -178,12 +191,13 @@ fn merge_list(mut elements: Vec<Value>, changes: &[Value], path: &[&str]) -> Res
     match list_at(path) {
         List::Replace => Ok(changes.to_vec()),
         List::Values => {
+            let live = elements.clone();
             for change in changes {
                 if !elements.contains(change) {
                     elements.push(change.clone());
                 }
             }
-            Ok(elements)
+            Ok(in_order(elements, changes, &live, List::Values))
         }
         List::Keyed(key) => {
             let replaces = |change: &&Value| change.get(DIRECTIVE).and_then(Value::as_str) == Some("replace");
@@ -194,24 +208,25 @@ fn merge_list(mut elements: Vec<Value>, changes: &[Value], path: &[&str]) -> Res
                     .cloned()
                     .collect());
             }
+            let live = elements.clone();
             for change in changes {
-                merge_element(&mut elements, change, key, path)?;
+                merge_element(&mut elements, change, key)?;
             }
-            Ok(elements)
+            Ok(in_order(elements, changes, &live, List::Keyed(key)))
         }
     }
 }
 
-fn merge_element(
-    elements: &mut Vec<Value>,
-    change: &Value,
-    key: &str,
-    path: &[&str],
-) -> Result<(), PatchError> {
-    let (Value::Object(changes), Some(wanted)) = (change, change.get(key)) else {
+fn merge_element(elements: &mut Vec<Value>, change: &Value, key: &str) -> Result<(), PatchError> {
+    let Value::Object(changes) = change else {
         return Err(malformed(format!(
-            "an element of {} lacks its merge key {key}",
-            path.join(".")
+            "an element of a list with the merge key {key} is no map"
+        )));
+    };
+    let Some(wanted) = change.get(key) else {
+        return Err(PatchError::Unknown(format!(
+            "map: {} does not contain declared merge key: {key}",
+            as_go(change)
         )));
     };
     let position = elements
@@ -241,42 +256,73 @@ fn delete_values(members: &mut Map<String, Value>, name: &str, values: &Value) -
     Ok(())
 }
 
-/// Orders the listed elements as listed; the others stay behind the element that they stood behind.
-fn order(members: &mut Map<String, Value>, name: &str, wanted: &Value, list: List) -> Result<(), PatchError> {
+/// Orders the elements as `$setElementOrder` lists them.
+fn order(
+    members: &mut Map<String, Value>,
+    name: &str,
+    wanted: &Value,
+    (list, live): (List, &[Value]),
+) -> Result<(), PatchError> {
     let Value::Array(wanted) = wanted else {
         return Err(malformed(format!("{ORDER}{name} must be a list")));
     };
-    let Some(Value::Array(elements)) = members.get_mut(name) else {
-        return Ok(());
-    };
+    if let Some(Value::Array(elements)) = members.get_mut(name) {
+        let unordered = std::mem::take(elements);
+        *elements = in_order(unordered, wanted, live, list);
+    }
+    Ok(())
+}
+
+/// Puts the elements that are listed in the order of the list, and the others between them where they were in the live
+/// list: before the first listed one that stood behind them there.
+fn in_order(elements: Vec<Value>, listed: &[Value], live: &[Value], list: List) -> Vec<Value> {
     let identity = |element: &Value| match list {
         List::Keyed(key) => element.get(key).cloned(),
         List::Replace | List::Values => Some(element.clone()),
     };
-    let rank = |element: &Value| {
-        let element = identity(element)?;
-        wanted
+    let place = |among: &[Value], element: &Value| {
+        let wanted = identity(element)?;
+        among
             .iter()
-            .position(|one| identity(one).as_ref() == Some(&element))
+            .position(|other| identity(other).as_ref() == Some(&wanted))
     };
-    let mut ordered: Vec<Value> = elements
-        .iter()
-        .filter(|element| rank(element).is_some())
-        .cloned()
-        .collect();
-    ordered.sort_by_key(|element| rank(element));
-    let mut previous: Option<Value> = None;
-    for element in elements.iter() {
-        if rank(element).is_none() {
-            let behind = previous
-                .as_ref()
-                .and_then(|previous| ordered.iter().position(|one| one == previous));
-            ordered.insert(behind.map_or(0, |position| position + 1), element.clone());
-        }
-        previous = Some(element.clone());
+    let (mut named, mut others): (Vec<Value>, Vec<Value>) = elements
+        .into_iter()
+        .partition(|element| place(listed, element).is_some());
+    named.sort_by_key(|element| place(listed, element));
+    others.sort_by_key(|element| place(live, element));
+    let (mut named, mut others) = (named.into_iter().peekable(), others.into_iter().peekable());
+    let mut out = Vec::new();
+    while let (Some(other), Some(next)) = (others.peek(), named.peek()) {
+        let places = place(live, other).zip(place(live, next));
+        let is_first = places.is_some_and(|(other, next)| other < next);
+        out.extend(if is_first { others.next() } else { named.next() });
     }
-    *elements = ordered;
-    Ok(())
+    out.extend(named);
+    out.extend(others);
+    out
+}
+
+/// A value as Go prints it, for messages that repeat one.
+fn as_go(value: &Value) -> String {
+    match value {
+        Value::Null => "<nil>".to_owned(),
+        Value::String(text) => text.clone(),
+        Value::Bool(_) | Value::Number(_) => value.to_string(),
+        Value::Array(list) => {
+            let list: Vec<String> = list.iter().map(as_go).collect();
+            format!("[{}]", list.join(" "))
+        }
+        Value::Object(map) => {
+            let mut members: Vec<(&String, &Value)> = map.iter().collect();
+            members.sort_by_key(|(name, _)| *name);
+            let members: Vec<String> = members
+                .into_iter()
+                .map(|(name, value)| format!("{name}:{}", as_go(value)))
+                .collect();
+            format!("map[{}]", members.join(" "))
+        }
+    }
 }
 
 #[cfg(test)]
@@ -381,8 +427,9 @@ mod tests {
             json!({"metadata": {"$deleteFromPrimitiveList/finalizers": "a"}}),
             json!({"metadata": {"$setElementOrder/finalizers": {}}}),
         ] {
+            let refused = strategic_merge(&object, &patch);
             assert!(
-                matches!(strategic_merge(&object, &patch), Err(PatchError::Malformed(_))),
+                matches!(refused, Err(PatchError::Malformed(_) | PatchError::Unknown(_))),
                 "{patch}"
             );
         }

@@ -4,7 +4,7 @@ use regex::Regex;
 use serde_json::{Value, json};
 
 use super::{
-    SchemaError,
+    SchemaError, cel,
     keywords::{self, Keywords},
     metadata,
     node::{ListType, MapType, Node, Range, Rules, Type},
@@ -28,26 +28,14 @@ impl Level {
     }
 }
 
-/// What compilation yields: the tree, and where CEL rules stand.
-pub(super) struct Compiled {
-    pub(super) root: Node,
-    pub(super) cel: Vec<String>,
-}
-
-/// Compiles the schema of a whole object.
-pub(super) fn compile(schema: &Value) -> Result<Compiled, SchemaError> {
-    let mut compiler = Compiler { cel: Vec::new() };
-    let mut root = compiler.structural(schema, "openAPIV3Schema", Level::Root)?;
+/// Compiles the schema of a whole object; its validation rules are read, and not compiled yet.
+pub(super) fn compile(schema: &Value) -> Result<Node, SchemaError> {
+    let mut root = Compiler.structural(schema, "openAPIV3Schema", Level::Root)?;
     metadata::complete(&mut root);
-    Ok(Compiled {
-        root,
-        cel: compiler.cel,
-    })
+    Ok(root)
 }
 
-struct Compiler {
-    cel: Vec<String>,
-}
+struct Compiler;
 
 impl Compiler {
     /// Compiles a schema outside of `allOf`, `anyOf`, `oneOf` and `not`.
@@ -55,9 +43,6 @@ impl Compiler {
         let words = Keywords::new(schema, path)?;
         words.refuse(keywords::NOT_STRUCTURAL)?;
         let kind = kind(&words, level)?;
-        if words.get("x-kubernetes-validations").is_some() {
-            self.cel.push(path.to_owned());
-        }
         let mut node = Node {
             kind,
             nullable: words.flag("nullable")?,
@@ -65,12 +50,23 @@ impl Compiler {
             preserve_unknown: words.flag("x-kubernetes-preserve-unknown-fields")?,
             embedded: words.flag("x-kubernetes-embedded-resource")?,
             map: map_type(&words)?,
+            validations: cel::read(&words)?,
             ..Node::default()
         };
         self.children(&mut node, &words, level)?;
+        node.has_validations = !node.validations.is_empty()
+            || node.properties.values().any(|property| property.has_validations)
+            || node
+                .additional
+                .as_ref()
+                .is_some_and(|values| values.has_validations)
+            || node.items.as_ref().is_some_and(|items| items.has_validations);
         node.list = list_type(&node, &words)?;
         node.rules = self.rules(&words, kind == Type::IntOrString)?;
-        check_branches_are_declared(&node, &node.rules, path)?;
+        // As in Kubernetes, at the root only.
+        if level == Level::Root {
+            check_branches_are_declared(&node, &node.rules, path)?;
+        }
         if node.embedded {
             embedded(&mut node, &words)?;
         }
@@ -394,10 +390,18 @@ fn check_default(node: &Node, words: &Keywords<'_>) -> Result<(), SchemaError> {
     let mut value = default.clone();
     super::default::fill(node, &mut value);
     if let Some(error) = super::validate::check(node, &value).into_iter().next() {
-        return Err(words.error("default", format!("does not fit the schema: {}", error.message())));
+        let below = if error.path.is_empty() {
+            "default".into()
+        } else {
+            format!("default.{}", error.path)
+        };
+        return Err(words.error(&below, error.message()));
     }
-    if let Some(unknown) = super::prune::prune(node, &mut value).into_iter().next() {
-        return Err(words.error("default", unknown.to_string()));
+    if !super::prune::prune(node, &mut value).is_empty() {
+        return Err(words.error(
+            "default",
+            format!("Invalid value: {default}: must not have unknown fields"),
+        ));
     }
     Ok(())
 }

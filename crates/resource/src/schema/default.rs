@@ -6,11 +6,37 @@ use super::node::Node;
 
 /// Removes the nulls that the schema does not allow and fills what is absent, recursively.
 pub(super) fn fill(node: &Node, value: &mut Value) {
+    remove_nulls(node, value);
+    complete(node, value);
+}
+
+/// Removes the nulls that the schema does not allow, recursively.
+fn remove_nulls(node: &Node, value: &mut Value) {
     match value {
         Value::Object(members) => {
             members.retain(|name, member| {
-                !member.is_null() || node.known_member(name).is_none_or(|known| known.nullable)
+                let known = node.known_member(name);
+                if let Some(known) = known {
+                    remove_nulls(known, member);
+                }
+                !member.is_null() || known.is_none_or(|known| known.nullable)
             });
+        }
+        Value::Array(elements) => {
+            if let Some(items) = node.items.as_deref() {
+                for element in elements {
+                    remove_nulls(items, element);
+                }
+            }
+        }
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
+    }
+}
+
+/// Fills what is absent, recursively.
+pub(super) fn complete(node: &Node, value: &mut Value) {
+    match value {
+        Value::Object(members) => {
             for (name, property) in &node.properties {
                 if let Some(default) = &property.default
                     && !members.contains_key(name)
@@ -20,7 +46,7 @@ pub(super) fn fill(node: &Node, value: &mut Value) {
             }
             for (name, member) in members.iter_mut() {
                 if let Some(known) = node.known_member(name) {
-                    fill(known, member);
+                    complete(known, member);
                 }
             }
         }
@@ -35,7 +61,7 @@ pub(super) fn fill(node: &Node, value: &mut Value) {
                 {
                     *element = default.clone();
                 }
-                fill(items, element);
+                complete(items, element);
             }
         }
         Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}

@@ -2,6 +2,7 @@
 //!
 //! The order for a write is [`Schema::prune`], [`Schema::default`], [`Schema::validate`].
 
+mod cel;
 pub(crate) mod compare;
 mod compile;
 mod default;
@@ -12,12 +13,14 @@ pub(crate) mod metadata;
 pub(crate) mod node;
 mod path;
 mod prune;
+mod review;
 mod validate;
 
 use std::sync::Arc;
 
 use serde_json::Value;
 
+pub use cel::Verdict;
 pub use error::{FieldError, FieldErrorKind, SchemaError, UnknownField};
 use node::{Node, Type};
 
@@ -25,7 +28,6 @@ use node::{Node, Type};
 #[derive(Debug, Clone)]
 pub struct Schema {
     root: Arc<Node>,
-    cel: Arc<[String]>,
 }
 
 impl Schema {
@@ -37,11 +39,40 @@ impl Schema {
     /// # Errors
     /// Names the schema's field that breaks a rule.
     pub fn compile(open_api_v3: &Value) -> Result<Self, SchemaError> {
-        let compiled = compile::compile(open_api_v3)?;
-        Ok(Self {
-            root: Arc::new(compiled.root),
-            cel: compiled.cel.into(),
-        })
+        let mut root = compile::compile(open_api_v3)?;
+        // Whoever wrote a rule that cannot be compiled was told so, by `faults`.
+        let _ = cel::prepare(&mut root, "openAPIV3Schema");
+        Ok(Self { root: Arc::new(root) })
+    }
+
+    /// What is wrong with the schema of a definition, in the words of the Kubernetes API server; with its validation
+    /// rules only if there is nothing else. `path` is where it stands, as `spec.validation.openAPIV3Schema`.
+    pub fn faults(open_api_v3: &Value, path: &str) -> Vec<FieldError> {
+        let faults = review::review(open_api_v3, path);
+        if !faults.is_empty() {
+            return faults;
+        }
+        match compile::compile(open_api_v3) {
+            Ok(mut root) => cel::prepare(&mut root, path),
+            Err(error) => {
+                let below = error.path.trim_start_matches("openAPIV3Schema");
+                // What is wrong with a default is worded already.
+                let detail = error.message.trim_start_matches("Invalid value: ");
+                vec![FieldError::new(
+                    format!("{path}{below}"),
+                    FieldErrorKind::Invalid,
+                    detail,
+                )]
+            }
+        }
+    }
+
+    /// Whether selectors may name a field (`selectableFields`): a text, number or truth value outside of the metadata.
+    ///
+    /// # Errors
+    /// What is wrong with the path.
+    pub fn check_selectable(&self, json_path: &str) -> Result<(), String> {
+        cel::check_selectable(&self.root, json_path)
     }
 
     /// The schema of kinds without one: every field is known and nothing but the metadata is checked.
@@ -51,15 +82,17 @@ impl Schema {
             ..Node::of(Type::Object)
         };
         metadata::complete(&mut root);
-        Self {
-            root: Arc::new(root),
-            cel: Arc::default(),
-        }
+        Self { root: Arc::new(root) }
     }
 
     /// Fills absent fields with the schema's defaults, after removing nulls that the schema does not allow.
     pub fn default(&self, object: &mut Value) {
         default::fill(&self.root, object);
+    }
+
+    /// Fills absent fields with the schema's defaults and keeps every null.
+    pub fn complete(&self, object: &mut Value) {
+        default::complete(&self.root, object);
     }
 
     /// Removes the fields that the schema does not know and returns them, each with what was probably meant.
@@ -72,9 +105,19 @@ impl Schema {
         validate::check(&self.root, object)
     }
 
-    /// Where the schema has `x-kubernetes-validations`, which are not evaluated.
-    pub fn unevaluated_rules(&self) -> &[String] {
-        &self.cel
+    /// Whether there are validation rules.
+    pub fn has_rules(&self) -> bool {
+        self.root.has_validations
+    }
+
+    /// Evaluates the validation rules on an object that [`Self::validate`] found nothing wrong with; `old` is what it
+    /// replaces. Steps are limited as in Kubernetes, for each expression and for all together.
+    pub fn evaluate_rules(&self, object: &Value, old: Option<&Value>) -> Verdict {
+        if self.root.has_validations {
+            cel::check(&self.root, object, old)
+        } else {
+            Verdict::default()
+        }
     }
 
     pub(crate) fn root(&self) -> &Node {

@@ -5,6 +5,8 @@ use std::collections::BTreeMap;
 use regex::Regex;
 use serde_json::{Number, Value};
 
+use super::cel::Rule;
+
 /// The JSON type that a value must have.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(crate) enum Type {
@@ -59,6 +61,10 @@ pub(crate) enum MapType {
 
 /// One place of the schema.
 #[derive(Debug, Clone, Default)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "what a schema says with true and false; none implies another"
+)]
 pub(crate) struct Node {
     pub(crate) kind: Type,
     pub(crate) nullable: bool,
@@ -74,6 +80,10 @@ pub(crate) struct Node {
     /// A whole object with `apiVersion`, `kind` and `metadata`.
     pub(crate) embedded: bool,
     pub(crate) rules: Rules,
+    /// Expressions that must be true of it.
+    pub(crate) validations: Vec<Rule>,
+    /// Whether it or anything below it has such expressions.
+    pub(crate) has_validations: bool,
 }
 
 /// What a value must satisfy beyond its type.
@@ -141,6 +151,8 @@ impl Node {
                 one_of: Vec::new(),
                 not: None,
             },
+            validations: Vec::new(),
+            has_validations: false,
         }
     }
 

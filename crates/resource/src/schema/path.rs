@@ -9,6 +9,8 @@ pub(crate) enum Path<'a> {
     Root,
     /// A member of a map.
     Field(&'a Path<'a>, &'a str),
+    /// A member of a map whose names are data, as validation rules write it.
+    Key(&'a Path<'a>, &'a str),
     /// An element of a list.
     Index(&'a Path<'a>, usize),
 }
@@ -16,6 +18,10 @@ pub(crate) enum Path<'a> {
 impl<'a> Path<'a> {
     pub(crate) fn field(&'a self, name: &'a str) -> Self {
         Path::Field(self, name)
+    }
+
+    pub(crate) fn key(&'a self, name: &'a str) -> Self {
+        Path::Key(self, name)
     }
 
     pub(crate) fn index(&'a self, index: usize) -> Self {
@@ -29,6 +35,7 @@ impl fmt::Display for Path<'_> {
             Path::Root => Ok(()),
             Path::Field(Path::Root, name) => formatter.write_str(name),
             Path::Field(parent, name) => write!(formatter, "{parent}.{name}"),
+            Path::Key(parent, name) => write!(formatter, "{parent}[{name}]"),
             Path::Index(parent, index) => write!(formatter, "{parent}[{index}]"),
         }
     }

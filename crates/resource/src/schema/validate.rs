@@ -57,6 +57,10 @@ impl Checker {
         let detail = format!("{path} in body must be of type {wanted}: {found:?}");
         let error = FieldError::new(path.to_string(), FieldErrorKind::TypeInvalid, detail);
         self.add(error.with_value(format_args!("{found:?}")));
+        if node.kind == Type::Integer && found == "number" {
+            let detail = format!("Checked value must be of type integer (default format) in {path}");
+            self.add(FieldError::new("<nil>", FieldErrorKind::Invalid, detail).with_value("\"\""));
+        }
     }
 
     fn members(&mut self, node: &Node, members: &Map<String, Value>, path: Path<'_>) {
@@ -127,6 +131,21 @@ impl Checker {
     }
 
     fn text(&mut self, rules: &Rules, text: &str, value: &Value, path: Path<'_>) {
+        self.form(rules, text, value, path);
+        if let Some(name) = rules
+            .format
+            .as_ref()
+            .filter(|name| !format::text_fits(name, text))
+        {
+            let detail = format!("{path} in body must be of type {name}: {text:?}");
+            self.add(
+                FieldError::new(path.to_string(), FieldErrorKind::TypeInvalid, detail).with_value(value),
+            );
+        }
+    }
+
+    /// Length and pattern: only the first fault is told, as by the original.
+    fn form(&mut self, rules: &Rules, text: &str, value: &Value, path: Path<'_>) {
         let length = if rules.length.min.is_some() || rules.length.max.is_some() {
             text.chars().count() as u64
         } else {
@@ -136,19 +155,10 @@ impl Checker {
             let bytes = if max == 1 { "byte" } else { "bytes" };
             let detail = format!("may not be more than {max} {bytes}");
             self.add(FieldError::new(path.to_string(), FieldErrorKind::TooLong, detail));
-        }
-        if let Some(min) = rules.length.min.filter(|min| length < *min) {
+        } else if let Some(min) = rules.length.min.filter(|min| length < *min) {
             self.invalid(path, value, &format!("should be at least {min} chars long"));
-        }
-        if let Some(pattern) = rules.pattern.as_ref().filter(|pattern| !pattern.is_match(text)) {
+        } else if let Some(pattern) = rules.pattern.as_ref().filter(|pattern| !pattern.is_match(text)) {
             self.invalid(path, value, &format!("should match '{}'", pattern.as_str()));
-        }
-        if let Some(name) = rules
-            .format
-            .as_ref()
-            .filter(|name| !format::text_fits(name, text))
-        {
-            self.invalid(path, value, &format!("must be of type {name}: {text:?}"));
         }
     }
 
@@ -235,9 +245,9 @@ impl Checker {
     }
 
     fn junctor(&mut self, path: Path<'_>, detail: &str) {
-        let place = path.to_string();
-        let detail = format!("{place:?} {detail}");
-        self.add(FieldError::new(place, FieldErrorKind::Invalid, detail).with_value("\"\""));
+        // The original says the place in the text only.
+        let detail = format!("{:?} {detail}", path.to_string());
+        self.add(FieldError::new("<nil>", FieldErrorKind::Invalid, detail).with_value("\"\""));
     }
 
     /// Adds the errors of the branch that fits best, which is most likely what the author meant.

@@ -10,6 +10,18 @@ use path::JsonPath;
 
 use crate::{schema::metadata, time};
 
+/// What Kubernetes' own documentation of `ObjectMeta` says of the name; clients show it as a column's description.
+pub const NAME: &str = "Name must be unique within a namespace. Is required when creating resources, although some \
+                    resources may allow a client to request the generation of an appropriate name automatically. Name \
+                    is primarily intended for creation idempotence and configuration definition. Cannot be updated. \
+                    More info: https://kubernetes.io/docs/concepts/overview/working-with-objects/names#names";
+/// And of the time of creation.
+pub const CREATED: &str = "CreationTimestamp is a timestamp representing the server time when this object was \
+                           created. It is not guaranteed to be set in happens-before order across separate \
+                           operations. Clients may not set this value. It is represented in RFC3339 form and is in \
+                           UTC.\n\nPopulated by the system. Read-only. Null for lists. More info: \
+                           https://git.k8s.io/community/contributors/devel/sig-architecture/api-conventions.md#metadata";
+
 /// A printer column that cannot be used.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{path}: {message}")]
@@ -58,12 +70,16 @@ struct Column {
     description: String,
     priority: i64,
     path: JsonPath,
+    /// What the definition says the cells are, where that is not what they are.
+    told: Option<String>,
 }
 
 /// The columns of one version of a kind: the name first.
 #[derive(Debug, Clone)]
 pub struct Columns {
     additional: Vec<Column>,
+    /// Whether the name comes first, before the additional ones.
+    named: bool,
 }
 
 impl Columns {
@@ -75,7 +91,7 @@ impl Columns {
     pub fn from_crd_version(additional_printer_columns: Option<&Value>) -> Result<Self, ColumnError> {
         let age = json!([{
             "name": "Age", "type": "date", "jsonPath": ".metadata.creationTimestamp",
-            "description": "How long ago the object was created.",
+            "description": CREATED,
         }]);
         let listed = match additional_printer_columns {
             None | Some(Value::Null) => &age,
@@ -91,22 +107,44 @@ impl Columns {
             .map(|(index, column)| read_column(index, column));
         Ok(Self {
             additional: additional.collect::<Result<_, _>>()?,
+            named: true,
         })
+    }
+
+    /// Columns without the name in front, which is one of them. A column may have `told`, the type that its
+    /// definition tells, as `string` for ages that are computed from dates.
+    ///
+    /// # Errors
+    /// Names the column that is malformed.
+    pub fn in_full(columns: &Value) -> Result<Self, ColumnError> {
+        let columns = Self::from_crd_version(Some(columns))?;
+        Ok(Self {
+            named: false,
+            ..columns
+        })
+    }
+
+    /// How many columns there are.
+    pub fn count(&self) -> usize {
+        self.additional.len() + usize::from(self.named)
     }
 
     /// The `columnDefinitions` of a `Table`.
     pub fn definitions(&self) -> Value {
         let name = json!({
             "name": "Name", "type": "string", "format": "name", "priority": 0,
-            "description": "The name of the object, unique among its kind in its namespace.",
+            "description": NAME,
         });
         let additional = self.additional.iter().map(|column| {
             json!({
-                "name": column.name, "type": column.kind.name(), "format": column.format,
+                "name": column.name, "type": column.told.as_deref().unwrap_or(column.kind.name()), "format": column.format,
                 "description": column.description, "priority": column.priority,
             })
         });
-        std::iter::once(name).chain(additional).collect()
+        std::iter::once(name)
+            .filter(|_| self.named)
+            .chain(additional)
+            .collect()
     }
 
     /// The `cells` of the object's row; `now` in seconds since 1970.
@@ -116,7 +154,8 @@ impl Columns {
     pub fn cells(&self, object: &Value, now: i64) -> Vec<Value> {
         let name = metadata::name(object).map_or(Value::Null, Value::from);
         let additional = self.additional.iter().map(|column| cell(column, object, now));
-        std::iter::once(name).chain(additional).collect()
+        let name = std::iter::once(name).filter(|_| self.named);
+        name.chain(additional).collect()
     }
 }
 
@@ -148,7 +187,9 @@ fn read_column(index: usize, column: &Value) -> Result<Column, ColumnError> {
         ));
     };
     let description = match text("description") {
-        empty if empty.is_empty() => format!("The value at {path}."),
+        empty if empty.is_empty() => {
+            format!("Custom resource definition column (in JSONPath format): {path}")
+        }
         description => description,
     };
     Ok(Column {
@@ -157,6 +198,7 @@ fn read_column(index: usize, column: &Value) -> Result<Column, ColumnError> {
         format: text("format"),
         description,
         priority: column.get("priority").and_then(Value::as_i64).unwrap_or(0),
+        told: column.get("told").and_then(Value::as_str).map(str::to_owned),
         path: JsonPath::parse(&path).map_err(|message| error(&place("jsonPath"), message))?,
     })
 }

@@ -55,6 +55,8 @@ pub(crate) fn manager(name: &str) -> Manager<'_> {
         name,
         api_version: "stead.dev/v1alpha1",
         subresource: "",
+        resets: &[],
+        empty: &serde_json::Value::Null,
         now: "2026-01-02T03:04:05Z",
     }
 }

@@ -8,6 +8,7 @@ use std::{
     io::Read,
     os::unix::fs::{DirBuilderExt, PermissionsExt},
     path::{Path, PathBuf},
+    sync::Arc,
 };
 
 use clap::{Arg, ArgMatches};
@@ -16,9 +17,13 @@ use rusqlite::{Connection, OpenFlags};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use stead_cli::{Local, LocalCommand};
-use stead_kernel::{Clock, DataDir, Error, Result, SystemClock};
+use stead_kernel::{Clock, DataDir, Error, Result, StoreUrl, SystemClock};
+use stead_telemetry::RecordEngine;
 
-use crate::server::{VERSION, folder::LAYOUT};
+use crate::{
+    config, modules,
+    server::{VERSION, folder::LAYOUT, records},
+};
 
 /// The name of the list of files in a backup.
 pub(super) const MANIFEST: &str = "backup.json";
@@ -55,20 +60,24 @@ fn run(matches: ArgMatches, local: Local) -> BoxFuture<'static, Result<()>> {
     async move {
         let target = PathBuf::from(matches.get_one::<String>("folder").cloned().unwrap_or_default());
         let data = DataDir::new(local.data.clone());
-        let job = tokio::task::spawn_blocking(move || backup(&data, &target).map(|count| (count, target)));
-        let (count, target) = job
-            .await
-            .map_err(|error| Error::internal("the copy broke off").because(error))??;
+        let settings = config::stored(data.root())?;
+        let count = backup(data, &target, &settings.records_url).await?;
         local
             .terminal
             .note(&format!("{count} files copied to {}", target.display()));
+        if !settings.events_url.is_empty() {
+            let place = format!("{:?}", settings.events_url);
+            local.terminal.note(&format!(
+                "traces lie in ClickHouse, {place}, and are not in the copy: back up the table stead_facts there (BACKUP TABLE)"
+            ));
+        }
         Ok(())
     }
     .boxed()
 }
 
 /// Copies into a draft folder that takes its name only when it is whole.
-fn backup(data: &DataDir, target: &Path) -> Result<usize> {
+async fn backup(data: DataDir, target: &Path, records: &StoreUrl) -> Result<usize> {
     if !data.root().join("VERSION").exists() {
         return Err(
             Error::not_found(format!("{} is no data folder of stead", data.root().display()))
@@ -81,25 +90,44 @@ fn backup(data: &DataDir, target: &Path) -> Result<usize> {
     let draft = target.with_extension("part");
     fs::remove_dir_all(&draft).ok();
     create(&draft)?;
-    let result = fill(data, &draft).and_then(|count| {
+    let result = async {
+        copy_records(&data, &draft, records).await?;
+        let (from, to) = (data.clone(), draft.clone());
+        let count = tokio::task::spawn_blocking(move || fill(&from, &to))
+            .await
+            .map_err(|error| Error::internal("the copy broke off").because(error))??;
         fs::rename(&draft, target).map_err(|error| failed(target, error))?;
         Ok(count)
-    });
+    };
+    let result = result.await;
     if result.is_err() {
         fs::remove_dir_all(&draft).ok();
     }
     result
 }
 
+/// The records as one file, wherever they lie.
+async fn copy_records(data: &DataDir, draft: &Path, url: &StoreUrl) -> Result<()> {
+    let to = draft.join(relative(data.root(), &data.records()));
+    if url.is_empty() {
+        return copy_database(&data.records(), &to);
+    }
+    let collections = modules::collections();
+    let database = records::database(url, &collections, Arc::new(SystemClock)).await?;
+    database.backup(&to).await?;
+    restrict(&to)
+}
+
 /// The events are copied before the journal from which they come: what lies in both is stored once by its id,
 /// and nothing falls between them.
 fn fill(data: &DataDir, draft: &Path) -> Result<usize> {
     let root = data.root();
-    let mut files = Vec::new();
-    for database in [data.state(), data.records()]
+    let mut files = vec![relative(root, &data.records())];
+    for database in [data.state()]
         .into_iter()
         .chain(databases(&data.events()))
         .chain(databases(&data.traces()))
+        .chain(databases(&data.signals()))
     {
         let relative = relative(root, &database);
         copy_database(&database, &draft.join(&relative))?;

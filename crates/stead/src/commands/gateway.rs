@@ -61,12 +61,12 @@ fn run(matches: ArgMatches, local: Local) -> BoxFuture<'static, Result<()>> {
         })?;
         let environment = Environment::read();
         start_log(&matches, &environment)?;
-        let settings = config::resolve(&local.data, &environment, &matches)?.settings;
+        let resolved = config::resolve(&local.data, &environment, &matches)?;
         let options = FilesOptions {
             folder,
             usage: !matches.get_flag("no-usage"),
         };
-        let server = Server::start(Start::Files(options), settings, &environment).await?;
+        let server = Server::start(Start::Files(options), resolved, &environment).await?;
         let stopped = Stop::install()?;
         let terminal = local.terminal.as_ref();
         terminal.write(&format!(

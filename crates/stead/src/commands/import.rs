@@ -26,6 +26,7 @@ use stead_kernel::{
     command::{Column, Terminal, View},
 };
 
+use super::records;
 use crate::environment::Environment;
 
 const HELP: &str = "Without --apply and --to, the manifests are printed; Secrets never are. What has no equivalent, or not exactly the \
@@ -61,18 +62,21 @@ pub(super) fn command() -> LocalCommand {
         );
     LocalCommand {
         spec: clap::Command::new("import")
-            .about("Turns another gateway's configuration into resources")
+            .about("Takes over what another program or another store keeps")
             .subcommand_required(true)
             .arg_required_else_help(true)
-            .subcommand(litellm),
+            .subcommand(litellm)
+            .subcommand(records::spec()),
         run,
     }
 }
 
 fn run(matches: ArgMatches, local: Local) -> BoxFuture<'static, Result<()>> {
     async move {
-        let Some(("litellm", matches)) = matches.subcommand() else {
-            return Err(Error::invalid("name whose configuration it is: litellm"));
+        let matches = match matches.subcommand() {
+            Some(("litellm", matches)) => matches,
+            Some((records::NAME, matches)) => return records::run(matches, &local).await,
+            _ => return Err(Error::invalid("name what is taken over: litellm or records")),
         };
         let file = matches.get_one::<PathBuf>("file").cloned().unwrap_or_default();
         let import = read(&file)?;

@@ -6,6 +6,7 @@ mod doctor;
 mod gateway;
 mod import;
 mod process;
+mod records;
 mod reference;
 mod restore;
 mod serve;

@@ -63,8 +63,8 @@ fn run(matches: ArgMatches, local: Local) -> BoxFuture<'static, Result<()>> {
         let environment = Environment::read();
         start_log(&matches, &environment)?;
         let start = plan(&matches, &environment)?;
-        let settings = config::resolve(&local.data, &environment, &matches)?.settings;
-        let server = Server::start(start, settings, &environment).await?;
+        let resolved = config::resolve(&local.data, &environment, &matches)?;
+        let server = Server::start(start, resolved, &environment).await?;
         let stopped = Stop::install()?;
         let terminal = local.terminal.as_ref();
         let roles = server.context.roles;

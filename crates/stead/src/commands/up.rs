@@ -5,7 +5,7 @@ use std::path::Path;
 use clap::ArgMatches;
 use futures::{FutureExt, future::BoxFuture};
 use stead_cli::{Local, LocalCommand};
-use stead_kernel::{Result, Roles, command::Terminal};
+use stead_kernel::{Result, Roles};
 
 use super::process::{Stop, log_argument, start_log};
 use crate::{
@@ -29,18 +29,20 @@ fn run(matches: ArgMatches, local: Local) -> BoxFuture<'static, Result<()>> {
     async move {
         let environment = Environment::read();
         start_log(&matches, &environment)?;
-        let settings = config::resolve(&local.data, &environment, &matches)?.settings;
-        let server = Server::start(Start::Home(Roles::all()), settings, &environment).await?;
+        let resolved = config::resolve(&local.data, &environment, &matches)?;
+        let server = Server::start(Start::Home(Roles::all()), resolved, &environment).await?;
         let stopped = Stop::install()?;
         let terminal = local.terminal.as_ref();
-        stopped.unless(introduce(&server, &environment, terminal)).await?;
+        let introduction = introduce(&server, &environment, &local);
+        stopped.unless(introduction).await?;
         stopped.run(server, terminal).await
     }
     .boxed()
 }
 
 /// Says where the server is and how to call it; makes what the first start makes.
-async fn introduce(server: &Server, environment: &Environment, terminal: &dyn Terminal) -> Result<()> {
+async fn introduce(server: &Server, environment: &Environment, local: &Local) -> Result<()> {
+    let terminal = local.terminal.as_ref();
     let address = format!("http://{}", server.address);
     let first = server.first_start(environment).await?;
     if let Err(error) = server.follow_model(terminal).await {
@@ -51,16 +53,32 @@ async fn introduce(server: &Server, environment: &Environment, terminal: &dyn Te
         terminal.note("it is tried again in the background; see: stead get models");
     }
     let route = server.a_route().await?;
+    let console = sign_in(local, &address).await;
     terminal.write(&greeting(
         &address,
+        &console,
         &first,
         route.as_deref(),
         server.context.data.root(),
     ))
 }
 
+/// How to get into the console: by a link that is good once, as `stead login-link` makes it.
+async fn sign_in(local: &Local, address: &str) -> String {
+    let made = async {
+        let server = local.connect()?;
+        server.json(http::Method::POST, "/api/session/links", None).await
+    };
+    let link = made.await.ok();
+    let path = link.as_ref().and_then(|link| link.get("path")?.as_str());
+    path.map_or_else(
+        || format!("{address}/  (sign in with: stead login-link)"),
+        |path| format!("{address}{path}  (signs you in once, within ten minutes)"),
+    )
+}
+
 /// The text that `up` prints once the server answers.
-fn greeting(address: &str, first: &FirstStart, route: Option<&str>, data: &Path) -> String {
+fn greeting(address: &str, console: &str, first: &FirstStart, route: Option<&str>, data: &Path) -> String {
     let token = data.join("keys/admin.token");
     let token = token.display();
     let (line, credential) = match &first.key {
@@ -83,7 +101,7 @@ fn greeting(address: &str, first: &FirstStart, route: Option<&str>, data: &Path)
             .to_owned(),
     };
     format!(
-        "Stead is up.\n  address  {address}\n{line}\n  CLI      finds the server by itself; its token is in {token}\n\
+        "Stead is up.\n  console  {console}\n  address  {address}\n{line}\n  CLI      finds the server by itself; its token is in {token}\n\
          {found}\n{next}\n\n"
     )
 }
@@ -108,7 +126,13 @@ mod tests {
             key: Some("sk-stead-x".into()),
             found: vec!["ollama at http://127.0.0.1:11434".into()],
         };
-        let text = greeting("http://127.0.0.1:7832", &first, Some("chat"), Path::new("/d"));
+        let text = greeting(
+            "http://127.0.0.1:7832",
+            "link",
+            &first,
+            Some("chat"),
+            Path::new("/d"),
+        );
         assert!(
             text.contains("API key  sk-stead-x") && text.contains("Bearer sk-stead-x"),
             "{text}"
@@ -119,6 +143,7 @@ mod tests {
         );
         let later = greeting(
             "http://127.0.0.1:7832",
+            "link",
             &FirstStart::default(),
             Some("chat"),
             Path::new("/d"),
@@ -130,6 +155,7 @@ mod tests {
     fn without_a_route_nothing_is_shown_that_would_fail() {
         let text = greeting(
             "http://127.0.0.1:7832",
+            "link",
             &FirstStart::default(),
             None,
             Path::new("/d"),

@@ -5,9 +5,9 @@ use stead_kernel::{
     Error, Result, Timestamp,
     ports::{
         Chat, Embedded, Events, Generation, GenerationStream, ModelFile, Page, Record, RecordKey,
-        RecordQuery, RecordWrite, Records, Traces, Vault,
+        RecordQuery, RecordWrite, Records, Signals, Traces, Vault,
         events::{AuditQuery, AuditRow, Event, RequestQuery, RequestRow, UsageQuery, UsageRow},
-        traces,
+        signals, traces,
     },
 };
 use uuid::Uuid;
@@ -72,7 +72,11 @@ impl Traces for NoTraces {
         Err(no_traces())
     }
 
-    async fn entry(&self, _: traces::Kind, _: &str, _: Uuid) -> Result<Option<traces::Entry>> {
+    async fn entries_of(&self, _: traces::Kind, _: &str, _: Vec<Uuid>) -> Result<Vec<traces::Entry>> {
+        Err(no_traces())
+    }
+
+    async fn retire(&self, _: &str, _: Option<Uuid>, _: Timestamp) -> Result<u64> {
         Err(no_traces())
     }
 
@@ -93,12 +97,57 @@ impl Traces for NoTraces {
         Err(no_traces())
     }
 
+    async fn sums_by(
+        &self,
+        _: traces::Counted,
+        _: traces::Query,
+        _: traces::Bucket,
+        _: traces::Order,
+    ) -> Result<traces::Grouped> {
+        Err(no_traces())
+    }
+
     async fn score_names(&self, _: traces::Counted, _: &str, _: &[Uuid]) -> Result<Vec<String>> {
         Err(no_traces())
     }
 
     async fn comment(&self, _: &str, _: Uuid) -> Result<Option<traces::Comment>> {
         Err(no_traces())
+    }
+}
+
+/// No logs and metrics.
+pub(super) struct NoSignals;
+
+fn no_signals() -> Error {
+    Error::unsupported("this process runs the gateway alone, and keeps no logs and metrics of others")
+        .hint("send them to a server that `stead up` started")
+}
+
+#[async_trait]
+impl Signals for NoSignals {
+    async fn log(&self, _: &str, _: Vec<signals::LogRecord>) -> Result<()> {
+        Err(no_signals())
+    }
+
+    async fn logs(&self, _: signals::LogQuery) -> Result<Page<signals::LogRow>> {
+        Err(no_signals())
+    }
+
+    async fn measure(&self, _: &str, _: Vec<signals::Measured>) -> Result<()> {
+        Err(no_signals())
+    }
+
+    async fn known_metrics(&self, _: signals::MetricQuery) -> Result<Vec<signals::MetricRow>> {
+        Err(no_signals())
+    }
+
+    async fn points(&self, _: signals::MetricQuery) -> Result<Vec<signals::Series>> {
+        Err(no_signals())
+    }
+
+    async fn retire(&self, _: &str, _: Option<Timestamp>, _: Option<Timestamp>) -> Result<(u64, u64)> {
+        Err(no_signals())
     }
 }
 

@@ -21,18 +21,18 @@ use stead_access::TableAuthorizer;
 use stead_apiserver::ApiServer;
 use stead_kernel::{
     Clock, Context, Error, Module, Principal, Result, Role, Roles, SystemClock, Tasks,
-    ports::{Events, Records, Vault},
+    ports::{Events, Feed, Vault},
 };
 use stead_secrets::FileVault;
-use stead_telemetry::{EventOptions, EventStore, RecordStore};
+use stead_telemetry::{EventOptions, EventStore, RecordEngine};
 use tokio_util::sync::CancellationToken;
 
 use self::{load::Loader, manifests::Stamp};
 use super::{
     Ground, Home, Own, Parts, VERSION,
-    absent::{NoEngine, NoEvents, NoTraces},
+    absent::{NoEngine, NoEvents, NoSignals, NoTraces},
     operations::Metrics,
-    ports,
+    ports, records,
 };
 use crate::modules;
 
@@ -53,7 +53,8 @@ pub(crate) struct FilesOptions {
 pub(super) struct Stores {
     api: ApiServer,
     events: Option<Arc<EventStore>>,
-    records: Arc<RecordStore>,
+    records: Arc<dyn RecordEngine>,
+    feed: Arc<Feed>,
     state: PathBuf,
 }
 
@@ -69,7 +70,7 @@ impl Stores {
 }
 
 /// Reads the files once, which must be valid, and says what is to be started.
-pub(super) async fn open(ground: &Ground<'_>, options: FilesOptions) -> Result<Parts> {
+pub(super) async fn open(ground: &Ground, options: FilesOptions) -> Result<Parts> {
     let mut modules = vec![modules::gateway()];
     if options.usage {
         modules.push(modules::observe());
@@ -83,8 +84,10 @@ pub(super) async fn open(ground: &Ground<'_>, options: FilesOptions) -> Result<P
     let own = Own {
         authorizer: Arc::new(TableAuthorizer::default()),
         events,
-        records: Arc::clone(&stores.records) as Arc<dyn Records>,
+        records: Arc::clone(&stores.records) as _,
         traces: Arc::new(NoTraces),
+        signals: Arc::new(NoSignals),
+        feed: Arc::clone(&stores.feed),
         chat: Arc::new(NoEngine(NO_ENGINE)),
         vault,
     };
@@ -95,7 +98,7 @@ pub(super) async fn open(ground: &Ground<'_>, options: FilesOptions) -> Result<P
         roles: Roles::of(&[Role::Control, Role::Gateway]),
         control: None,
         settings: Arc::clone(&ground.settings),
-        ports: ports(ground, own)?,
+        ports: ports(ground, own),
     };
     let follow = Follow::begin(context.client.clone(), &options.folder).await?;
     let metrics = follow.metrics();
@@ -107,6 +110,7 @@ pub(super) async fn open(ground: &Ground<'_>, options: FilesOptions) -> Result<P
         modules,
         client: Box::new(move |name| clients.client(Principal::controller(name))),
         routes: axum::Router::new(),
+        pages: None,
         authenticators: Vec::new(),
         metrics: vec![
             metrics,
@@ -121,7 +125,7 @@ pub(super) async fn open(ground: &Ground<'_>, options: FilesOptions) -> Result<P
 }
 
 async fn open_stores(
-    ground: &Ground<'_>,
+    ground: &Ground,
     modules: &mut [Module],
     vault: &Arc<dyn Vault>,
     usage: bool,
@@ -136,18 +140,26 @@ async fn open_stores(
         .iter_mut()
         .flat_map(|module| std::mem::take(&mut module.kinds))
         .collect();
+    let feed = Arc::new(Feed::default());
     let events = if usage {
         let events = EventStore::open(EventOptions {
             folder: data.events(),
             retention_days: ground.settings.retention_days,
             clock: Arc::clone(&clock),
             tasks: ground.tasks.clone(),
-        })?;
+        })?
+        .telling(Arc::clone(&feed));
         Some(Arc::new(events))
     } else {
         None
     };
-    let records = RecordStore::open(&data.records(), &collections, Arc::clone(&clock))?;
+    let records = records::open(
+        &ground.settings.records_url,
+        data,
+        &collections,
+        Arc::clone(&clock),
+    )
+    .await?;
     let state = data.scratch().join("files.db");
     remove(&state);
     let api = ApiServer::open(stead_apiserver::Options {
@@ -164,7 +176,8 @@ async fn open_stores(
     Ok(Stores {
         api,
         events,
-        records: Arc::new(records),
+        records,
+        feed,
         state,
     })
 }

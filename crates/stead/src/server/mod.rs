@@ -10,10 +10,14 @@ pub(crate) mod folder;
 mod home;
 mod leader;
 mod link;
+mod openapi;
 mod operations;
+pub(crate) mod records;
 mod remote_events;
 mod replica;
 pub(crate) mod roles;
+mod settings;
+mod traces;
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
@@ -24,13 +28,13 @@ use stead_kernel::{
     Authenticator, Authorizer, Context, DataDir, Error, Module, OpikLocal, Ports, Result, Roles, Settings,
     SystemClock, Tasks, Unready,
     command::Terminal,
-    ports::{Chat, Events, Records, Traces, Vault},
+    ports::{Chat, Events, Feed, Outbound, Prices, Records, Signals, Traces, Vault},
 };
 use stead_net::{Authority, OutboundClient, OutboundOptions, SystemExec};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
-use crate::environment::Environment;
+use crate::{config::Resolved, environment::Environment};
 use access_log::AccessLogger;
 use asked::Asked;
 use folder::Folder;
@@ -87,6 +91,8 @@ struct Parts {
     client: Box<dyn Fn(&'static str) -> kube::Client + Send + Sync>,
     /// Routes besides those of the domains.
     routes: Router,
+    /// The console, where there is one.
+    pages: Option<operations::Pages>,
     authenticators: Vec<Arc<dyn Authenticator>>,
     metrics: Vec<Metrics>,
     unready: Vec<Unready>,
@@ -95,15 +101,17 @@ struct Parts {
 }
 
 /// What every sort of process is opened with.
-struct Ground<'a> {
+struct Ground {
     settings: Arc<Settings>,
-    environment: &'a Environment,
     data: DataDir,
     tasks: Tasks,
     /// Ends with the doors: what answers for as long as it is asked (watches) must not hold the drain.
     doors: Tasks,
     /// What domains ask that ask models themselves.
     asked: Asked,
+    prices: Arc<Catalog>,
+    /// What sends requests to other machines.
+    outbound: Arc<OutboundClient>,
 }
 
 impl Server {
@@ -112,18 +120,25 @@ impl Server {
     ///
     /// # Errors
     /// One sentence: the folder, the port, or the store that cannot be used.
-    pub(crate) async fn start(start: Start, settings: Settings, environment: &Environment) -> Result<Self> {
+    pub(crate) async fn start(start: Start, resolved: Resolved, environment: &Environment) -> Result<Self> {
         stead_net::install_crypto_provider();
         stead_net::raise_open_files();
+        let Resolved { settings, values } = resolved;
         let folder = Folder::open(&settings.data)?;
         let listener = bind(settings.listen).await?;
+        let second = match settings.otlp_listen {
+            Some(address) => Some(bind(address).await?),
+            None => None,
+        };
         let address = listener
             .local_addr()
             .map_err(|error| Error::internal("no local address").because(error))?;
         let (token, _) = AdminToken::load_or_create(&folder.data.keys())?;
+        let settings = Arc::new(settle(settings, environment));
         let ground = Ground {
-            settings: Arc::new(settle(settings, environment)),
-            environment,
+            prices: Arc::new(Catalog::embedded()),
+            outbound: Arc::new(outbound(&settings, environment)?),
+            settings,
             data: folder.data.clone(),
             tasks: Tasks::new(),
             doors: Tasks::new(),
@@ -135,6 +150,10 @@ impl Server {
             Start::Files(options) => files::open(&ground, options).await?,
         };
         parts.authenticators.insert(0, token.authenticator());
+        parts.routes = parts
+            .routes
+            .merge(settings::routes(values))
+            .merge(openapi::routes());
         let (front, readiness) = compose(&mut parts, address, &ground.asked).await?;
         let Parts {
             context, lost, home, ..
@@ -142,16 +161,16 @@ impl Server {
         let authority = authority(&context)?;
         write_run_file(&context.data, address)?;
         let doors = ground.doors;
-        doors.spawn("listener", {
-            let (tasks, drain) = (doors.clone(), context.settings.drain);
+        for listener in [Some(listener), second].into_iter().flatten() {
+            let (front, tasks, drain) = (front.clone(), doors.clone(), context.settings.drain);
             let tls = authority.server_config();
-            async move {
+            doors.spawn("listener", async move {
                 match front {
                     Front::Bare(service) => stead_net::serve(listener, service, tls, &tasks, drain).await,
                     Front::Layered(router) => stead_net::serve(listener, router, tls, &tasks, drain).await,
                 }
-            }
-        });
+            });
+        }
         readiness.set(true);
         Ok(Self {
             address,
@@ -185,6 +204,8 @@ impl Server {
         let settings = &self.context.settings;
         self.readiness.set(false);
         tokio::time::sleep(settings.drain_delay).await;
+        // Those who follow what happens would hold the doors open.
+        self.context.ports.feed.close();
         let drained = self.doors.shutdown(settings.drain + Duration::from_secs(2)).await;
         let ended = self.context.tasks.shutdown(GRACE).await;
         match self.home {
@@ -215,34 +236,42 @@ struct Own {
     events: Arc<dyn Events>,
     records: Arc<dyn Records>,
     traces: Arc<dyn Traces>,
+    signals: Arc<dyn Signals>,
+    feed: Arc<Feed>,
     chat: Arc<dyn Chat>,
     vault: Arc<dyn Vault>,
 }
 
-/// One implementation of each port.
-fn ports(ground: &Ground<'_>, own: Own) -> Result<Ports> {
-    let networks = ground.settings.allow_networks.iter().map(|text| {
+fn outbound(settings: &Settings, environment: &Environment) -> Result<OutboundClient> {
+    let networks = settings.allow_networks.iter().map(|text| {
         text.parse()
             .map_err(|error| Error::invalid(format!("allowNetworks: {text} is no network")).because(error))
     });
     let allow_networks = networks.collect::<Result<_>>()?;
-    Ok(Ports {
+    OutboundClient::new(OutboundOptions {
+        allow_networks,
+        proxy: environment.proxy(),
+        extra_roots: None,
+    })
+}
+
+/// One implementation of each port.
+fn ports(ground: &Ground, own: Own) -> Ports {
+    Ports {
         clock: Arc::new(SystemClock),
         authorizer: own.authorizer,
         events: own.events,
         records: own.records,
         traces: own.traces,
+        signals: own.signals,
+        feed: own.feed,
         chat: own.chat,
         models: Arc::new(ground.asked.clone()),
-        prices: Arc::new(Catalog::embedded()),
+        prices: Arc::clone(&ground.prices) as Arc<dyn Prices>,
         exec: Arc::new(SystemExec),
-        outbound: Arc::new(OutboundClient::new(OutboundOptions {
-            allow_networks,
-            proxy: ground.environment.proxy(),
-            extra_roots: None,
-        })?),
+        outbound: Arc::clone(&ground.outbound) as Arc<dyn Outbound>,
         vault: own.vault,
-    })
+    }
 }
 
 /// Starts the domains and puts every route behind the layers that all requests go through.
@@ -267,7 +296,7 @@ async fn compose(parts: &mut Parts, address: SocketAddr, asked: &Asked) -> Resul
     let log = AccessLogger::open(&context.settings, &context.tasks)?;
     metrics.extend(log.iter().map(AccessLogger::metrics));
     let readiness = Readiness::new(unready);
-    let router = router.merge(operations::routes(readiness.clone(), metrics));
+    let router = router.merge(operations::routes(readiness.clone(), metrics, parts.pages));
     let waits = matches!(parts.home, Home::Replica | Home::Files(_));
     // 1. Who is it, and is this a request that a browser was tricked into? Inside the others, so that they see refusals.
     let protected = stead_access::protect(
@@ -296,6 +325,7 @@ async fn compose(parts: &mut Parts, address: SocketAddr, asked: &Asked) -> Resul
 }
 
 /// What answers requests.
+#[derive(Clone)]
 enum Front {
     /// Nothing lies before the access layers.
     Bare(Protected),

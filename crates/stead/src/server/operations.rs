@@ -8,7 +8,7 @@ use std::sync::{
 use axum::{
     Json, Router,
     extract::{Request, State},
-    http::{StatusCode, header},
+    http::{StatusCode, header, request::Parts},
     middleware::{self, Next},
     response::{IntoResponse, Response},
     routing::get,
@@ -68,8 +68,11 @@ impl Readiness {
     }
 }
 
+/// What answers, before it is said that there is nothing: the console's pages and files.
+pub(crate) type Pages = fn(&Parts) -> Option<Response>;
+
 /// The routes. `/metrics` is for administrators, the others for everyone.
-pub(crate) fn routes(readiness: Readiness, metrics: Vec<Metrics>) -> Router {
+pub(crate) fn routes(readiness: Readiness, metrics: Vec<Metrics>, pages: Option<Pages>) -> Router {
     let metrics = Arc::new(metrics);
     Router::new()
         .route("/livez", get(|| async { "ok" }))
@@ -79,7 +82,7 @@ pub(crate) fn routes(readiness: Readiness, metrics: Vec<Metrics>) -> Router {
             "/metrics",
             get(async move |request: Request| render(&metrics, &request)),
         )
-        .fallback(not_found)
+        .fallback(async move |request: Request| not_found(request, pages))
 }
 
 /// Answers `503` to everything but questions about the server itself, until everything was ready once.
@@ -134,7 +137,12 @@ fn process() -> String {
     )
 }
 
-async fn not_found(request: Request) -> ApiError {
-    let error = Error::not_found(format!("there is nothing at {}", request.uri().path()));
-    ApiError(error.hint("the OpenAI API is at /v1, the resource API at /k8s, everything else below /api"))
+fn not_found(request: Request, pages: Option<Pages>) -> Response {
+    let (parts, _) = request.into_parts();
+    if let Some(page) = pages.and_then(|pages| pages(&parts)) {
+        return page;
+    }
+    let error = Error::not_found(format!("there is nothing at {}", parts.uri.path()));
+    let hint = "the OpenAI API is at /v1, the resource API at /k8s, everything else below /api";
+    ApiError(error.hint(hint)).into_response()
 }

@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     Ground, Home, LinkOptions, Own, Parts,
-    absent::{NoEngine, NoRecords, NoTraces, NoVault},
+    absent::{NoEngine, NoRecords, NoSignals, NoTraces, NoVault},
     link::Link,
     ports,
     remote_events::RemoteEvents,
@@ -22,7 +22,7 @@ const NO_ENGINE: &str = "this process runs the gateway role alone, and the files
 
 /// Prepares the link, checks the token, and says what is to be started. A control process that does not answer is
 /// waited for, by the watches themselves.
-pub(super) async fn open(ground: &Ground<'_>, options: &LinkOptions) -> Result<Parts> {
+pub(super) async fn open(ground: &Ground, options: &LinkOptions) -> Result<Parts> {
     let link = Arc::new(Link::new(options)?);
     check(&link).await?;
     let own = Own {
@@ -30,6 +30,8 @@ pub(super) async fn open(ground: &Ground<'_>, options: &LinkOptions) -> Result<P
         events: Arc::new(RemoteEvents(Arc::clone(&link))),
         records: Arc::new(NoRecords),
         traces: Arc::new(NoTraces),
+        signals: Arc::new(NoSignals),
+        feed: Arc::default(),
         chat: Arc::new(NoEngine(NO_ENGINE)),
         vault: Arc::new(NoVault),
     };
@@ -43,7 +45,7 @@ pub(super) async fn open(ground: &Ground<'_>, options: &LinkOptions) -> Result<P
             link: Arc::clone(&link) as _,
         }),
         settings: Arc::clone(&ground.settings),
-        ports: ports(ground, own)?,
+        ports: ports(ground, own),
     };
     let (refusal, clients) = (Arc::clone(&link), link);
     Ok(Parts {
@@ -51,6 +53,7 @@ pub(super) async fn open(ground: &Ground<'_>, options: &LinkOptions) -> Result<P
         modules: vec![modules::gateway()],
         client: Box::new(move |_| clients.client()),
         routes: axum::Router::new(),
+        pages: None,
         authenticators: Vec::new(),
         metrics: Vec::new(),
         unready: vec![Arc::new(move || {

@@ -29,8 +29,8 @@ pub(crate) fn sort(roles: Roles, control: Option<&str>) -> Result<Sort> {
         )
         .hint("--control https://HOST:7832 --token-file FILE; or run the data plane from files: stead gateway --config DIR")),
         (true, _, _, Some(_)) => Err(Error::unsupported(
-            "--control names another control process, and this one has the control role itself: two of them would need \
-             PostgreSQL for their records, which is not there yet",
+            "--control names another control process, and this one has the control role itself: two of them \
+             would need a state that both can write, which is not there yet",
         )
         .hint("leave --control away, or run: --roles gateway")),
         (false, true, _, Some(_)) => Err(Error::unsupported(

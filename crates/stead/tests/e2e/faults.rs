@@ -307,3 +307,71 @@ async fn a_secret_is_in_no_file_log_trace_or_argument() {
         "the secret lies open in these files"
     );
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_damaged_state_is_repaired_as_far_as_it_can_be_read_and_what_it_was_is_kept() {
+    const QUIET: [&str; 2] = ["--no-discover", "--no-default-model"];
+    let mut installation = Installation::new();
+    installation.up(&QUIET).await;
+    for number in 0..60 {
+        let body =
+            json!({"metadata": {"name": format!("m{number:02}")}, "data": {"text": "x".repeat(3_000)}});
+        let (code, answer) = installation
+            .json("POST", "/k8s/api/v1/namespaces/default/configmaps", body)
+            .await;
+        assert_eq!(code, 201, "{answer}");
+    }
+    let held = installation.stead(&["doctor", "--repair"]).await;
+    assert_ne!(held.code, 0, "a running server holds the files: {held:?}");
+    installation.stop().await;
+    let state = installation.data().join("state.db");
+    damage_a_page(&state, "objects");
+    let damaged = std::fs::read(&state).expect("read");
+
+    let ended = installation.up_fails(&QUIET).await;
+    assert!(ended.stderr.contains("stead doctor --repair"), "{ended:?}");
+    assert_ne!(installation.stead(&["doctor"]).await.code, 0);
+    let told = installation.stead(&["doctor", "--repair"]).await.ok();
+    assert!(told.contains("rows of objects were lost"), "{told}");
+    installation.stead(&["doctor"]).await.ok();
+    let folder = std::fs::read_dir(installation.data()).expect("listed");
+    let mut kept = folder.flatten().map(|entry| entry.path());
+    let kept = kept
+        .find(|path| path.to_string_lossy().ends_with('Z'))
+        .expect("a copy");
+    assert!(
+        std::fs::read(kept).expect("read") == damaged,
+        "the copy is what it was"
+    );
+
+    installation.up(&QUIET).await;
+    let (_, list) = installation
+        .json("GET", "/k8s/api/v1/namespaces/default/configmaps", Value::Null)
+        .await;
+    let count = list["items"].as_array().map_or(0, Vec::len);
+    assert!((40..61).contains(&count), "{count}");
+    installation.stop().await;
+}
+
+/// Overwrites a page in the middle of a table.
+fn damage_a_page(path: &std::path::Path, table: &str) {
+    use std::io::{Seek, SeekFrom, Write};
+    let pages: Vec<u64> = {
+        let file = rusqlite::Connection::open(path).expect("opened");
+        let sql = "SELECT pageno FROM dbstat WHERE name = ?1 AND pagetype = 'leaf' ORDER BY path";
+        let mut statement = file.prepare(sql).expect("prepared");
+        let pages = statement
+            .query_map([table], |row| row.get::<_, i64>(0))
+            .expect("asked");
+        pages
+            .map(|page| u64::try_from(page.expect("a number")).expect("a page"))
+            .collect()
+    };
+    let page = pages[pages.len() / 2];
+    let mut file = std::fs::OpenOptions::new()
+        .write(true)
+        .open(path)
+        .expect("opened");
+    file.seek(SeekFrom::Start((page - 1) * 4096)).expect("there");
+    file.write_all(&[0xAB; 4096]).expect("written");
+}

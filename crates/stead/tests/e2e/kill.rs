@@ -20,11 +20,22 @@ use crate::{
 
 /// How often the server is killed; `just soak` sets more.
 #[expect(clippy::disallowed_methods, reason = "just soak asks for more rounds")]
-fn rounds() -> u64 {
+pub(crate) fn rounds(usual: u64) -> u64 {
     std::env::var("STEAD_KILLS")
         .ok()
         .and_then(|text| text.parse().ok())
-        .unwrap_or(20)
+        .unwrap_or(usual)
+}
+
+/// Kills the server after a while, and says that it is over.
+pub(crate) async fn kill_after(installation: &Installation, moment: Duration, over: &AtomicBool) {
+    tokio::time::sleep(moment).await;
+    let pid = i32::try_from(installation.pid())
+        .ok()
+        .and_then(rustix::process::Pid::from_raw);
+    let pid = pid.expect("a process id");
+    rustix::process::kill_process(pid, rustix::process::Signal::KILL).expect("killed");
+    over.store(true, Ordering::Relaxed);
 }
 
 /// What the server has acknowledged so far.
@@ -45,7 +56,7 @@ async fn kills_under_concurrent_writes_and_requests_lose_nothing_acknowledged() 
         .ok();
     let token = installation.token();
     let acknowledged = Arc::new(Acknowledged::default());
-    for round in 0..rounds() {
+    for round in 0..rounds(20) {
         load_until_killed(&mut installation, &acknowledged, &token, round).await;
         installation.up(&["--no-discover", "--no-default-model"]).await;
     }
@@ -104,15 +115,7 @@ async fn load_until_killed(
     });
     // The moment moves through the first half second, so that kills fall into different places.
     let moment = Duration::from_millis(100 + (round * 97) % 400);
-    let killer = async move {
-        tokio::time::sleep(moment).await;
-        let pid = i32::try_from(borrowed.pid())
-            .ok()
-            .and_then(rustix::process::Pid::from_raw);
-        let pid = pid.expect("a process id");
-        rustix::process::kill_process(pid, rustix::process::Signal::KILL).expect("killed");
-        over.store(true, Ordering::Relaxed);
-    };
+    let killer = kill_after(borrowed, moment, over);
     tokio::join!(join_all(writers), join_all(askers), killer);
     installation.kill().await;
 }

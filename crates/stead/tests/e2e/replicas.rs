@@ -376,7 +376,7 @@ async fn roles_that_cannot_work_are_refused_with_the_reason() {
         ),
         (
             &["--roles", "control,telemetry", "--control", "https://127.0.0.1:1"],
-            "PostgreSQL",
+            "a state that both can write",
         ),
         (&["--roles", "gateways"], "is no role"),
         (

@@ -321,6 +321,41 @@ impl Installation {
         ))
     }
 
+    /// Sends something of a media type as the admin and reads the JSON answer; `None` where the connection broke.
+    pub(crate) async fn try_send(
+        &self,
+        method: &str,
+        path: &str,
+        body: &Value,
+        media_type: &str,
+    ) -> Option<(StatusCode, Value)> {
+        let bytes = if body.is_null() {
+            Bytes::new()
+        } else {
+            Bytes::from(body.to_string())
+        };
+        let request = Request::builder()
+            .method(method)
+            .uri(format!("http://127.0.0.1:{}{path}", self.port))
+            .header("authorization", format!("Bearer {}", self.token()))
+            .header("content-type", media_type);
+        let request = request.body(Full::new(bytes)).ok()?;
+        let (head, body) = self.client.request(request).await.ok()?.into_parts();
+        let bytes = body.collect().await.ok()?.to_bytes();
+        Some((head.status, serde_json::from_slice(&bytes).unwrap_or(Value::Null)))
+    }
+
+    /// Asks as the admin for what goes on, such as a watch; `None` where there was no answer.
+    pub(crate) async fn try_open(&self, path: &str) -> Option<Response<Incoming>> {
+        let request = Request::builder()
+            .uri(format!("http://127.0.0.1:{}{path}", self.port))
+            .header("authorization", format!("Bearer {}", self.token()));
+        self.client
+            .request(request.body(Full::default()).ok()?)
+            .await
+            .ok()
+    }
+
     /// Sends a request as the admin and reads the JSON answer.
     pub(crate) async fn json(&self, method: &str, path: &str, body: Value) -> (StatusCode, Value) {
         let token = self.token();

@@ -188,6 +188,10 @@ async fn every_example_is_accepted() {
     let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples");
     let mut count = 0;
     for entry in std::fs::read_dir(folder).expect("the examples").flatten() {
+        // Suites are no objects.
+        if entry.file_name() == "evaluation" {
+            continue;
+        }
         let path = entry.path().to_string_lossy().into_owned();
         installation
             .stead(&["apply", "--dry-run", "-f", &path])

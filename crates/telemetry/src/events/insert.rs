@@ -2,7 +2,8 @@
 
 use std::{collections::HashMap, path::Path};
 
-use rusqlite::{Connection, OptionalExtension, TransactionBehavior, params};
+use rusqlite::{Connection, OptionalExtension, Statement, TransactionBehavior, params};
+use stead_kernel::ports::events::RequestRow;
 
 use super::{
     names::Names,
@@ -27,20 +28,29 @@ INSERT OR IGNORE INTO audit (
     id, at, user, verb, api_group, resource, subresource, project, name, resource_version, detail)
 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)";
 
+/// So many requests are removed in one commit, so that nobody waits long for it.
+const PART: i64 = 500;
+
 /// An open day's file. After a failure it must be dropped, since it may remember names that were rolled back.
 pub(super) struct DayFile {
     connection: Connection,
     names: Names,
     day: Day,
+    /// Whether any request was removed of which a note is kept.
+    retired: bool,
 }
 
 impl DayFile {
     /// Opens or creates the file.
     pub(super) fn open(path: &Path, day: Day) -> Result<Self> {
+        let connection = sqlite::open(path, &schema::DAY)?;
+        let noted = "SELECT EXISTS (SELECT 1 FROM gone)";
+        let retired = connection.query_row(noted, [], |row| row.get(0))?;
         Ok(Self {
-            connection: sqlite::open(path, &schema::DAY)?,
+            connection,
             names: Names::default(),
             day,
+            retired,
         })
     }
 
@@ -54,8 +64,38 @@ impl DayFile {
         self.connection
     }
 
-    /// Whether an event is there.
+    /// Removes some of a project's requests of before a time, with their bodies; answers how many. Their ids are noted, so
+    /// that one which is sent again is not counted again.
+    pub(super) fn retire(&mut self, project: &str, before: i64) -> Result<u64> {
+        self.retired = true;
+        let transaction = self
+            .connection
+            .transaction_with_behavior(TransactionBehavior::Immediate)?;
+        let gone: Vec<i64> = {
+            let mut statement = transaction.prepare_cached(
+                "SELECT seq FROM requests WHERE project = (SELECT id FROM names WHERE text = ?1) AND at < ?2 LIMIT ?3",
+            )?;
+            let found = statement.query_map(params![project, before, PART], |row| row.get(0))?;
+            found.collect::<rusqlite::Result<_>>()?
+        };
+        for seq in &gone {
+            for sql in [
+                "INSERT OR IGNORE INTO gone SELECT id FROM requests WHERE seq = ?1",
+                "DELETE FROM bodies WHERE seq = ?1",
+                "DELETE FROM requests WHERE seq = ?1",
+            ] {
+                transaction.prepare_cached(sql)?.execute([seq])?;
+            }
+        }
+        transaction.commit()?;
+        Ok(gone.len() as u64)
+    }
+
+    /// Whether an event is there, or was.
     pub(super) fn holds(&self, kind: Kind, id: &Id) -> Result<bool> {
+        if kind == Kind::Request && self.retired && is_gone(&self.connection, id)? {
+            return Ok(true);
+        }
         let sql = format!("SELECT 1 FROM {} WHERE id = ?1", kind.table());
         let mut statement = self.connection.prepare_cached(&sql)?;
         Ok(statement.query_row([id], |_| Ok(())).optional()?.is_some())
@@ -67,37 +107,50 @@ impl DayFile {
             connection,
             names,
             day,
+            retired,
         } = self;
         let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
         let mut sums: HashMap<Slot, Sums> = HashMap::new();
         let mut new = 0;
+        let mut requests = transaction.prepare_cached(INSERT_REQUEST)?;
         for event in events {
-            let at = day.nearest(event.at);
+            let (id, at) = (&event.id, day.nearest(event.at));
             let inserted = match &event.content {
+                Content::Request(_) if *retired && is_gone(&transaction, id)? => false,
                 Content::Request(request) => {
-                    insert_request(&transaction, names, &event.id, at, request, &mut sums)?
+                    let slot = slot_of(&transaction, names, at, &request.row)?;
+                    let inserted = insert_request(
+                        &transaction,
+                        &mut requests,
+                        (&mut *names, slot),
+                        (id, at),
+                        request,
+                    )?;
+                    if inserted {
+                        sums.entry(slot).or_default().add(&Sums::of(&request.row));
+                    }
+                    inserted
                 }
-                Content::Audit(audit) => insert_audit(&transaction, names, &event.id, at, audit)?,
+                Content::Audit(audit) => insert_audit(&transaction, names, id, at, audit)?,
             };
             new += usize::from(inserted);
         }
+        drop(requests);
         rollup::store(&transaction, &sums)?;
         transaction.commit()?;
         Ok(new)
     }
 }
 
-/// Inserts a request unless its id is there; only a new one is summed.
-fn insert_request(
-    connection: &Connection,
-    names: &mut Names,
-    id: &Id,
-    at: i64,
-    request: &PackedRequest,
-    sums: &mut HashMap<Slot, Sums>,
-) -> Result<bool> {
-    let row = &request.row;
-    let slot = Slot {
+/// Whether a request was there and was removed.
+fn is_gone(connection: &Connection, id: &Id) -> Result<bool> {
+    let mut statement = connection.prepare_cached("SELECT 1 FROM gone WHERE id = ?1")?;
+    Ok(statement.exists([id])?)
+}
+
+/// What a request is summed with.
+fn slot_of(connection: &Connection, names: &mut Names, at: i64, row: &RequestRow) -> Result<Slot> {
+    Ok(Slot {
         minute: minute_of(at),
         project: names.number(connection, &row.project)?,
         user: names.number(connection, &row.user)?,
@@ -107,8 +160,19 @@ fn insert_request(
         route: names.number(connection, &row.route)?,
         team: names.number(connection, &row.team)?,
         replica: names.number(connection, &row.replica)?,
-    };
-    let inserted = connection.prepare_cached(INSERT_REQUEST)?.execute(params![
+    })
+}
+
+/// Inserts a request by a statement of [`INSERT_REQUEST`], unless its id is there.
+fn insert_request(
+    connection: &Connection,
+    statement: &mut Statement<'_>,
+    (names, slot): (&mut Names, Slot),
+    (id, at): (&Id, i64),
+    request: &PackedRequest,
+) -> Result<bool> {
+    let row = &request.row;
+    let inserted = statement.execute(params![
         id,
         at,
         request.trace,
@@ -151,7 +215,6 @@ fn insert_request(
                 request.output
             ])?;
     }
-    sums.entry(slot).or_default().add(&Sums::of(row));
     Ok(true)
 }
 

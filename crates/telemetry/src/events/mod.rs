@@ -23,9 +23,9 @@ use std::{
 
 use async_trait::async_trait;
 use stead_kernel::{
-    Clock, Error, Result, Tasks,
+    Clock, Error, Result, Tasks, Timestamp,
     ports::{
-        Events, Page,
+        Events, Feed, Page,
         events::{AuditQuery, AuditRow, Event, RequestQuery, RequestRow, UsageQuery, UsageRow},
     },
 };
@@ -36,7 +36,7 @@ use self::{
     rollup::{Grain, Report},
     writer::{Work, Writer, folded_days},
 };
-use crate::{day::Day, queue::Queue, sqlite};
+use crate::{day::Day, feed, queue::Queue, sqlite};
 
 /// Bodies beyond so many bytes are compressed off the runtime.
 const INLINE: usize = 16 << 10;
@@ -63,6 +63,7 @@ pub struct EventStore {
     files: Arc<Files>,
     queue: Arc<Queue<Writer>>,
     tasks: Tasks,
+    feed: Arc<Feed>,
 }
 
 impl EventStore {
@@ -78,9 +79,17 @@ impl EventStore {
             files,
             queue: Arc::new(Queue::start("events-writer", writer)?),
             tasks: options.tasks,
+            feed: Arc::default(),
         };
         store.look_for_old_days();
         Ok(store)
+    }
+
+    /// Tells what is stored from now on.
+    #[must_use]
+    pub fn telling(mut self, feed: Arc<Feed>) -> Self {
+        self.feed = feed;
+        self
     }
 
     /// Copies every file, each at one point in time, into a new or empty folder, while writes go on.
@@ -167,7 +176,7 @@ impl EventStore {
             let mut damaged = Vec::new();
             read(&files, &mut damaged).map(|answer| (answer, damaged))
         };
-        let (answer, damaged) = self.files.readers.blocking(work).await?;
+        let (answer, damaged) = self.files.readers.timely(work).await?;
         for day in damaged.into_iter().filter(|day| self.files.suspect(*day)) {
             tracing::error!(%day, "the file of this day of events cannot be read; it is left out of answers");
             self.look_into(day);
@@ -215,6 +224,7 @@ impl Events for EventStore {
         }
         let now = self.files.clock.now();
         let rows = events.len();
+        let told = self.feed.is_followed().then(|| feed::of_events(&events));
         let heavy = events.iter().map(weight).sum::<usize>() > INLINE;
         let pack_all = move || events.into_iter().map(|event| pack(event, now)).collect();
         let packed: Result<Vec<Packed>> = if heavy {
@@ -223,7 +233,9 @@ impl Events for EventStore {
         } else {
             pack_all()
         };
-        self.queue.submit(Work::Append(packed?), rows).await
+        self.queue.submit(Work::Append(packed?), rows).await?;
+        self.feed.tell(told.unwrap_or_default());
+        Ok(())
     }
 
     async fn requests(&self, query: RequestQuery) -> Result<Page<RequestRow>> {
@@ -245,6 +257,23 @@ impl Events for EventStore {
     async fn audit(&self, query: AuditQuery) -> Result<Page<AuditRow>> {
         self.read(move |files, damaged| read::audit(files, &query, damaged))
             .await
+    }
+
+    async fn retire(&self, project: &str, before: Timestamp) -> Result<u64> {
+        let last = Day::of(before.as_microsecond());
+        let days: Vec<Day> = self.files.days().range(..=last).copied().collect();
+        let mut all = 0;
+        for day in days {
+            loop {
+                let work = Work::Retire(day, project.to_owned(), before.as_microsecond());
+                let gone = self.queue.submit(work, 1).await?;
+                if gone == 0 {
+                    break;
+                }
+                all += gone;
+            }
+        }
+        Ok(all)
     }
 }
 

@@ -71,6 +71,8 @@ struct Scope<'a> {
     /// Interned columns and the texts that they must have.
     texts: Vec<(&'static str, &'a str)>,
     outcome: Option<Outcome>,
+    trace: Option<&'a str>,
+    traced: bool,
 }
 
 impl Scope<'_> {
@@ -116,6 +118,17 @@ impl Scope<'_> {
             };
             sql = format!("{sql}{failed} AND outcome = {}", outcome_number(outcome));
         }
+        if self.traced {
+            sql.push_str(" AND trace <> 0");
+        }
+        if let Some(trace) = self.trace {
+            let id = match Id::trace(trace) {
+                Id::Bytes(bytes) => Value::Blob(bytes.to_vec()),
+                Id::Text(text) => Value::Text(text),
+            };
+            sql = format!("{sql} AND ((trace = ? AND trace <> 0) OR (id = ? AND trace = 0))");
+            values.extend([id.clone(), id]);
+        }
         Ok(Some((sql, values)))
     }
 }
@@ -160,6 +173,8 @@ pub(super) fn requests(
         limit: limit(query.limit),
         texts: texts.collect(),
         outcome: query.outcome,
+        trace: query.trace.as_deref(),
+        traced: query.traced,
     };
     pages(files, &scope, "requests", REQUEST, damaged, read_request)
 }
@@ -182,6 +197,8 @@ pub(super) fn audit(
         limit: limit(query.limit),
         texts: texts.collect(),
         outcome: None,
+        trace: None,
+        traced: false,
     };
     pages(files, &scope, "audit", AUDIT, damaged, read_audit)
 }

@@ -141,6 +141,8 @@ CREATE INDEX requests_trace ON requests (trace) WHERE trace <> 0;
         // The request's span and its caller's, eight bytes each, zeros for none; no bytes for a span that is the
         // second half of the trace, with no caller's.
         "ALTER TABLE requests ADD COLUMN spans BLOB;",
+        // The ids of requests that were removed before their day's file is.
+        "CREATE TABLE gone (id ANY NOT NULL PRIMARY KEY) STRICT, WITHOUT ROWID;",
     ],
 };
 

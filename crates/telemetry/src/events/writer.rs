@@ -39,6 +39,8 @@ pub(super) enum Work {
     Append(Vec<Packed>),
     /// Let go of days that are no longer kept.
     Retain,
+    /// Remove some of a project's requests of a day, which began before a time in microseconds since 1970.
+    Retire(Day, String, i64),
     /// Set a day's file aside, which a reader found damaged.
     SetAside(Day, String),
     /// Let the files of days grow to so many pages only.
@@ -322,11 +324,11 @@ impl Writer {
     }
 
     /// Stores a batch at once; if that fails, each part by itself, so that one does not take the others with it.
-    fn append(&mut self, parts: &[Vec<Packed>]) -> Vec<KernelResult<()>> {
+    fn append(&mut self, parts: &[Vec<Packed>]) -> Vec<KernelResult<u64>> {
         Counters::count(&self.files.counters.batches, 1);
         let all: Vec<&Packed> = parts.iter().flatten().collect();
         let Err(error) = self.store(&all) else {
-            return parts.iter().map(|_| Ok(())).collect();
+            return parts.iter().map(|_| Ok(0)).collect();
         };
         Counters::count(&self.files.counters.failed, 1);
         if parts.len() == 1 {
@@ -334,14 +336,29 @@ impl Writer {
         }
         parts
             .iter()
-            .map(|part| self.store(&part.iter().collect::<Vec<_>>()).map_err(Into::into))
+            .map(|part| {
+                self.store(&part.iter().collect::<Vec<_>>())?;
+                Ok(0)
+            })
             .collect()
     }
 
-    fn other(&mut self, work: &Work) -> KernelResult<()> {
+    fn retire(&mut self, day: Day, project: &str, before: i64) -> Result<u64> {
+        if !self.files.has(day) || self.folded.contains(&day) {
+            return Ok(0);
+        }
+        let gone = self.day_file(day)?.retire(project, before);
+        if gone.is_err() {
+            self.open.remove(&day);
+        }
+        gone
+    }
+
+    fn other(&mut self, work: &Work) -> KernelResult<u64> {
         match work {
             Work::Append(_) => {}
             Work::Retain => self.retain(),
+            Work::Retire(day, project, before) => return Ok(self.retire(*day, project, *before)?),
             Work::SetAside(day, detail) => self.give_up(*day, detail)?,
             #[cfg(test)]
             Work::LimitPages(pages) => {
@@ -349,21 +366,22 @@ impl Writer {
                 self.open.clear();
             }
         }
-        Ok(())
+        Ok(0)
     }
 }
 
 impl Engine for Writer {
     type Work = Work;
-    type Answer = ();
+    /// How many requests were removed.
+    type Answer = u64;
 
-    fn run(&mut self, batch: Vec<Work>) -> Vec<KernelResult<()>> {
+    fn run(&mut self, batch: Vec<Work>) -> Vec<KernelResult<u64>> {
         let today = Day::of(self.files.clock.now().as_microsecond());
         if self.retained != Some(today) {
             self.retain();
         }
         let mut appends = Vec::new();
-        let mut answers: Vec<Option<KernelResult<()>>> = Vec::with_capacity(batch.len());
+        let mut answers: Vec<Option<KernelResult<u64>>> = Vec::with_capacity(batch.len());
         for work in batch {
             match work {
                 Work::Append(events) => {
@@ -381,7 +399,7 @@ impl Engine for Writer {
         .into_iter();
         let answers = answers.into_iter();
         answers
-            .map(|answer| answer.or_else(|| appended.next()).unwrap_or(Ok(())))
+            .map(|answer| answer.or_else(|| appended.next()).unwrap_or(Ok(0)))
             .collect()
     }
 

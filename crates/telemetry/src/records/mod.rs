@@ -1,177 +1,41 @@
-//! Records: JSON documents in collections, in one transactional file.
+//! Records: JSON documents in collections, over one transactional file or over PostgreSQL.
 //!
-//! *Invariant:* a damaged or newer file is refused, never replaced: what people made is not to be begun anew.
+//! *Invariant:* both engines keep the contract of [`Records`], which one suite of tests holds them to; a damaged or newer store is
+//! refused, never replaced: what people made is not to be begun anew.
 
-mod query;
-mod tables;
+mod cursor;
+mod postgres;
+mod rules;
+mod sqlite;
 #[cfg(test)]
 mod tests;
-mod write;
 
-use std::{
-    collections::BTreeMap,
-    path::{Path, PathBuf},
-    sync::Arc,
-};
+use std::path::Path;
 
 use async_trait::async_trait;
-use stead_kernel::{
-    Clock, Collection, Error, Result,
-    ports::{Page, Record, RecordKey, RecordQuery, RecordWrite, Records},
-};
+use stead_kernel::{Result, ports::Records};
 
-use self::{tables::Table, write::Writer};
-use crate::{events::metric, pool::Readers, queue::Queue, sqlite};
+pub use postgres::{PostgresOptions, PostgresRecords};
+pub use sqlite::RecordStore;
 
-/// The declared collections by name.
-type Tables = BTreeMap<&'static str, Table>;
-
-/// The record store over `SQLite`. Times are kept in microseconds.
-pub struct RecordStore {
-    path: PathBuf,
-    tables: Arc<Tables>,
-    readers: Arc<Readers<()>>,
-    queue: Queue<Writer>,
-    counters: Arc<write::Counters>,
-}
-
-impl RecordStore {
-    /// Opens or creates the file, and brings its tables and indexes to what the collections declare. The data of a
-    /// collection that is no longer declared stays.
+/// A store of records, as the one who runs it sees it.
+#[async_trait]
+pub trait RecordEngine: Records {
+    /// Copies everything at one point in time to a new `SQLite` file, while writes go on.
     ///
     /// # Errors
-    /// `Unsupported` when a newer version wrote the file; `Unavailable` when it is damaged or cannot be used;
-    /// `Internal` when two collections have the same name, or a name is not made of letters, digits, `.`, `-`
-    /// and `_`.
-    pub fn open(path: &Path, collections: &[Collection], clock: Arc<dyn Clock>) -> Result<Self> {
-        let tables = Arc::new(tables::declare(collections)?);
-        if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
-            sqlite::create_folder(folder)?;
-        }
-        let mut connection = tables::open(path)?;
-        tables::reconcile(&mut connection, &tables)?;
-        let counters = Arc::new(write::Counters::default());
-        let writer = Writer::new(
-            connection,
-            path.to_owned(),
-            Arc::clone(&tables),
-            clock,
-            Arc::clone(&counters),
-        );
-        Ok(Self {
-            path: path.to_owned(),
-            tables,
-            readers: Arc::new(Readers::new()),
-            queue: Queue::start("records-writer", writer)?,
-            counters,
-        })
-    }
+    /// `Conflict` when there is such a file already; `Unavailable` when it cannot be written, or the store not be read.
+    async fn backup(&self, to: &Path) -> Result<()>;
 
-    /// Copies the file at one point in time to a new file, while writes go on.
+    /// Whether the store is whole, as far as it can tell.
     ///
     /// # Errors
-    /// `Conflict` when there is such a file already; `Unavailable` when it cannot be written.
-    pub async fn backup(&self, to: &Path) -> Result<()> {
-        let (path, to) = (self.path.clone(), to.to_owned());
-        self.readers
-            .blocking(move || Ok(sqlite::copy_file(&path, &to)?))
-            .await
-    }
-
-    /// Reads every page of the file.
-    ///
-    /// # Errors
-    /// `Unavailable` when it is damaged.
-    pub async fn check(&self) -> Result<()> {
-        self.read(sqlite::check).await
-    }
+    /// `Unavailable` when it is damaged or does not answer.
+    async fn check(&self) -> Result<()>;
 
     /// What the store counts, in Prometheus' text format.
-    pub fn metrics(&self) -> String {
-        let counters = self.counters.all();
-        let mut text: String = counters
-            .into_iter()
-            .map(|(name, help, value)| metric(name, "counter", help, value))
-            .collect();
-        text += &metric(
-            "stead_records_bytes",
-            "gauge",
-            "Bytes of the record file.",
-            sqlite::size(&self.path),
-        );
-        text
-    }
+    fn metrics(&self) -> String;
 
-    /// Stores what waits, then refuses further writes and closes the file. Reading goes on to work.
-    pub async fn close(&self) {
-        self.readers.clear();
-        self.queue.close().await;
-    }
-
-    async fn read<T: Send + 'static>(
-        &self,
-        read: impl FnOnce(&rusqlite::Connection, &Path) -> sqlite::Result<T> + Send + 'static,
-    ) -> Result<T> {
-        let (readers, path) = (Arc::clone(&self.readers), self.path.clone());
-        let work = move || Ok(readers.with((), &path, |connection| read(connection, &path))?);
-        self.readers.blocking(work).await
-    }
-
-    fn table(&self, collection: &str) -> Result<Table> {
-        self.tables
-            .get(collection)
-            .copied()
-            .ok_or_else(|| undeclared(collection))
-    }
-}
-
-fn undeclared(collection: &str) -> Error {
-    Error::internal(format!("no module declares the collection {collection}"))
-}
-
-#[async_trait]
-impl Records for RecordStore {
-    async fn get(&self, key: &RecordKey) -> Result<Option<Record>> {
-        let (table, key) = (self.table(&key.collection)?, key.clone());
-        self.read(move |connection, path| query::get(connection, path, table, &key))
-            .await
-    }
-
-    async fn list(&self, query: RecordQuery) -> Result<Page<Record>> {
-        let list = query::List::plan(self.table(&query.collection)?, &query)?;
-        self.read(move |connection, path| list.run(connection, path))
-            .await
-    }
-
-    async fn get_many(&self, keys: Vec<RecordKey>) -> Result<Vec<Record>> {
-        let keys = keys
-            .into_iter()
-            .map(|key| Ok((self.table(&key.collection)?, key)));
-        let keys: Vec<(Table, RecordKey)> = keys.collect::<Result<_>>()?;
-        self.read(move |connection, path| {
-            let mut found = Vec::with_capacity(keys.len());
-            for (table, key) in &keys {
-                found.extend(query::get(connection, path, *table, key)?);
-            }
-            Ok(found)
-        })
-        .await
-    }
-
-    async fn count(&self, query: RecordQuery) -> Result<u64> {
-        let count = query::Count::plan(self.table(&query.collection)?, &query)?;
-        self.read(move |connection, _| count.run(connection)).await
-    }
-
-    async fn commit(&self, writes: Vec<RecordWrite>) -> Result<Vec<u64>> {
-        if writes.is_empty() {
-            return Ok(Vec::new());
-        }
-        for write in &writes {
-            self.table(&write::key_of(write).collection)?;
-            write::check(write)?;
-        }
-        let rows = writes.len();
-        self.queue.submit(writes, rows).await
-    }
+    /// Stores what waits, then refuses further writes and closes the store. Reading goes on to work where it can.
+    async fn close(&self);
 }

@@ -25,7 +25,10 @@ pub(super) fn of_entry<'a>(entry: &'a Entry, field: &str, key: &str) -> Cell<'a>
         "input" | "input_json" => json(fields.input.as_ref(), key),
         "output" | "output_json" => json(fields.output.as_ref(), key),
         "metadata" => json(fields.metadata.as_ref(), key),
+        // What was not read is only asked for whether it is there.
+        "error_info" if entry.has.error && fields.error.is_none() => Cell::text(Some("error")),
         "error_info" => json(fields.error.as_ref(), key),
+        "has_error" => Cell::text(Some(if entry.has.error { "true" } else { "false" })),
         "error_type" => json(fields.error.as_ref(), "exception_type"),
         "custom" => custom(entry, key),
         "tags" => fields
@@ -37,6 +40,7 @@ pub(super) fn of_entry<'a>(entry: &'a Entry, field: &str, key: &str) -> Cell<'a>
         "providers" => spans.map_or(Cell::Absent, |spans| {
             Cell::List(spans.providers.as_slice().into())
         }),
+        "models" => spans.map_or(Cell::Absent, |spans| Cell::List(spans.models.as_slice().into())),
         "thread_id" => Cell::text(fields.thread.as_deref()),
         "source" => Cell::text(fields.source.as_deref()),
         "environment" => Cell::text(fields.environment.as_deref()),

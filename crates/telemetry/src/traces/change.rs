@@ -7,7 +7,12 @@ use stead_kernel::{
 };
 use uuid::{NoContext, Uuid};
 
-use super::{files::File, rows::number, writer::Writer};
+use super::{
+    files::File,
+    rollup::Changes,
+    rows::{self, COLUMNS, Place, Stored, number},
+    writer::Writer,
+};
 use crate::{day::Day, sqlite::Result};
 
 /// The kind of a comment's subject that is a thread.
@@ -100,21 +105,23 @@ fn give_score(writer: &mut Writer, workspace: &str, subject: Subject, score: &Sc
     let queue = score.queue.as_ref().map(Uuid::as_bytes);
     match subject {
         Subject::Entry(kind, id) => {
-            let day = writer.place(kind, id)?;
-            writer.day(day)?.prepare_cached(PUT_SCORE)?.execute(params![
-                number(kind),
-                id.as_bytes(),
-                score.name,
-                score.author,
-                workspace,
-                score.value,
-                score.category,
-                score.reason,
-                score.source,
-                queue,
-                created,
-                updated
-            ])?;
+            rescore(writer, kind, id, |connection| {
+                connection.prepare_cached(PUT_SCORE)?.execute(params![
+                    number(kind),
+                    id.as_bytes(),
+                    score.name,
+                    score.author,
+                    workspace,
+                    score.value,
+                    score.category,
+                    score.reason,
+                    score.source,
+                    queue,
+                    created,
+                    updated
+                ])?;
+                Ok(())
+            })?;
         }
         Subject::Thread(project, name) => {
             let thread = known_thread(writer, (workspace, project, &name), &score.author)?;
@@ -135,6 +142,26 @@ fn give_score(writer: &mut Writer, workspace: &str, subject: Subject, score: &Sc
     Ok(())
 }
 
+/// Changes the scores of an entry, and the sums with them.
+fn rescore(
+    writer: &mut Writer,
+    kind: Kind,
+    id: Uuid,
+    change: impl FnOnce(&Connection) -> Result<()>,
+) -> Result<()> {
+    let day = writer.place(kind, id)?;
+    writer.day(day)?;
+    let file = writer.day_file(day)?;
+    let row = rows::by_id(&file.connection, kind, id)?;
+    let before = file.scores(kind, id)?;
+    change(&file.connection)?;
+    file.has_scores = true;
+    let after = file.scores(kind, id)?;
+    let mut changes = Changes::default();
+    file.rescored(&mut changes, (row.as_ref(), &before), (row.as_ref(), &after));
+    file.settle_traces(changes)
+}
+
 fn take_scores(
     writer: &mut Writer,
     workspace: &str,
@@ -144,14 +171,16 @@ fn take_scores(
 ) -> Result<()> {
     match subject {
         Subject::Entry(kind, id) => {
-            let day = writer.place(kind, id)?;
-            let mut statement = writer.day(day)?.prepare_cached(
-                "DELETE FROM scores WHERE kind = ?1 AND id = ?2 AND name = ?3 AND workspace = ?4 \
-                 AND (?5 IS NULL OR author = ?5)",
-            )?;
-            for name in names {
-                statement.execute(params![number(kind), id.as_bytes(), name, workspace, author])?;
-            }
+            rescore(writer, kind, id, |connection| {
+                let mut statement = connection.prepare_cached(
+                    "DELETE FROM scores WHERE kind = ?1 AND id = ?2 AND name = ?3 AND workspace = ?4 \
+                     AND (?5 IS NULL OR author = ?5)",
+                )?;
+                for name in names {
+                    statement.execute(params![number(kind), id.as_bytes(), name, workspace, author])?;
+                }
+                Ok(())
+            })?;
         }
         Subject::Thread(project, name) => {
             let Some(thread) = thread_id(&writer.index, (workspace, project, &name))? else {
@@ -257,7 +286,7 @@ fn known_thread(writer: &mut Writer, name: (&str, Uuid, &str), by: &str) -> Resu
     Ok(id)
 }
 
-fn new_id(now: Timestamp) -> Uuid {
+pub(super) fn new_id(now: Timestamp) -> Uuid {
     let seconds = u64::try_from(now.as_second()).unwrap_or(0);
     let nanos = u32::try_from(now.subsec_nanosecond()).unwrap_or(0);
     Uuid::new_v7(uuid::Timestamp::from_unix(NoContext, seconds, nanos))
@@ -368,33 +397,33 @@ fn delete_where(
     values: &[&dyn rusqlite::ToSql],
 ) -> Result<()> {
     let connection = writer.day(day)?;
-    let found: Vec<(i64, i64, [u8; 16], Option<i64>)> = connection
-        .prepare_cached(&format!(
-            "SELECT project, kind, id, body FROM entries WHERE {condition}"
-        ))?
-        .query_map(values, |row| {
-            Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?))
-        })?
+    let found: Vec<Stored> = connection
+        .prepare_cached(&format!("SELECT {COLUMNS} FROM entries WHERE {condition}"))?
+        .query_map(values, Stored::read)?
         .collect::<rusqlite::Result<_>>()?;
-    for (project, kind, id, body) in &found {
-        connection
-            .prepare_cached("DELETE FROM entries WHERE project = ?1 AND kind = ?2 AND id = ?3")?
-            .execute(params![project, kind, id])?;
-        connection
-            .prepare_cached("DELETE FROM bodies WHERE seq = ?1")?
-            .execute([body])?;
-        connection
-            .prepare_cached("DELETE FROM scores WHERE kind = ?1 AND id = ?2")?
-            .execute(params![kind, id])?;
+    let file = writer.day_file(day)?;
+    let mut changes = Changes::default();
+    for row in &found {
+        file.changed(&mut changes, Some(row), None)?;
+        let place = params![number(row.kind), row.id.as_bytes()];
+        for sql in [
+            "DELETE FROM entries WHERE kind = ?1 AND id = ?2",
+            "DELETE FROM scores WHERE kind = ?1 AND id = ?2",
+        ] {
+            file.connection.prepare_cached(sql)?.execute(place)?;
+        }
     }
-    for (project, kind, id, _) in found {
-        let sort = if kind == 0 { Kind::Trace } else { Kind::Span };
-        writer.count(day, project, sort, -1)?;
+    file.settle_traces(changes)?;
+    let places: Vec<Place> = found.iter().filter_map(|row| row.body).collect();
+    file.erase(&places)?;
+    writer.forget_blocks();
+    for row in found {
+        writer.count(day, row.project, row.kind, -1)?;
         writer.begin(File::Index)?;
         writer
             .index
             .prepare_cached("DELETE FROM comments WHERE subject = ?1 AND kind = ?2")?
-            .execute(params![id, kind])?;
+            .execute(params![row.id.as_bytes(), number(row.kind)])?;
     }
     Ok(())
 }

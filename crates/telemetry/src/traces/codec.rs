@@ -2,23 +2,21 @@
 //!
 //! Ranks: when all are one, its 8 bytes; else a byte with how many there are, 8 bytes for each, and a byte per field
 //! that says which is its. Bodies: what there is of input, output, metadata and error in this order, each as its length
-//! in 4 bytes and its text, compressed with zstd.
+//! in 4 bytes and its text.
 
 use std::cell::RefCell;
 
 use serde_json::value::RawValue;
 use stead_kernel::ports::traces::{Fields, Json};
-use zstd::bulk::{Compressor, Decompressor};
+use zstd::bulk::Decompressor;
 
 use super::merge::{FIELDS, Ranks};
 
-const LEVEL: i32 = 1;
 /// No body is longer once it is unpacked.
 const LONGEST: usize = 1 << 30;
 
 thread_local! {
-    /// What compresses is larger than most bodies, so that a thread keeps one.
-    static COMPRESSOR: RefCell<Option<Compressor<'static>>> = const { RefCell::new(None) };
+    /// What unpacks is larger than most bodies, so that a thread keeps one.
     static DECOMPRESSOR: RefCell<Option<Decompressor<'static>>> = const { RefCell::new(None) };
 }
 
@@ -62,7 +60,7 @@ pub(super) fn unpack_ranks(bytes: &[u8]) -> Option<Ranks> {
 }
 
 /// What lies apart, taken out of the fields: which there are, and their bytes.
-pub(super) fn pack_body(fields: &mut Fields) -> std::io::Result<(u8, Vec<u8>)> {
+pub(super) fn pack_body(fields: &mut Fields) -> (u8, Vec<u8>) {
     let parts = [
         fields.input.take(),
         fields.output.take(),
@@ -70,9 +68,6 @@ pub(super) fn pack_body(fields: &mut Fields) -> std::io::Result<(u8, Vec<u8>)> {
         fields.error.take(),
     ];
     let length: usize = parts.iter().flatten().map(|part| part.get().len() + 4).sum();
-    if length == 0 {
-        return Ok((0, Vec::new()));
-    }
     let (mut mask, mut plain) = (0, Vec::with_capacity(length));
     for (bit, part) in parts.iter().enumerate() {
         let Some(part) = part else { continue };
@@ -81,16 +76,12 @@ pub(super) fn pack_body(fields: &mut Fields) -> std::io::Result<(u8, Vec<u8>)> {
         plain.extend(length.to_le_bytes());
         plain.extend(part.get().as_bytes());
     }
-    Ok((mask, compress(&plain)?))
+    (mask, plain)
 }
 
 /// Puts what lay apart back into the fields; `None` when the bytes are damaged.
-pub(super) fn unpack_body(mask: u8, bytes: &[u8], fields: &mut Fields) -> Option<()> {
-    if mask == 0 {
-        return Some(());
-    }
-    let plain = decompress(bytes)?;
-    let mut rest = plain.as_slice();
+pub(super) fn unpack_body(mask: u8, plain: &[u8], fields: &mut Fields) -> Option<()> {
+    let mut rest = plain;
     let parts = [
         &mut fields.input,
         &mut fields.output,
@@ -114,17 +105,8 @@ fn json(text: &[u8]) -> Option<Json> {
     RawValue::from_string(String::from_utf8(text.to_vec()).ok()?).ok()
 }
 
-fn compress(plain: &[u8]) -> std::io::Result<Vec<u8>> {
-    COMPRESSOR.with_borrow_mut(|kept| {
-        let compressor = match kept {
-            Some(compressor) => compressor,
-            None => kept.insert(Compressor::new(LEVEL)?),
-        };
-        compressor.compress(plain)
-    })
-}
-
-fn decompress(bytes: &[u8]) -> Option<Vec<u8>> {
+/// A body that lies in a row of its own, as files of the first format have them.
+pub(super) fn inflate(bytes: &[u8]) -> Option<Vec<u8>> {
     let length = Decompressor::<'static>::upper_bound(bytes)?;
     if length > LONGEST {
         return None;
@@ -154,7 +136,8 @@ mod tests {
         #[test]
         fn garbage_is_refused_and_never_a_panic(bytes in prop::collection::vec(any::<u8>(), 0..80)) {
             let _ = unpack_ranks(&bytes);
-            prop_assert!(unpack_body(15, &bytes, &mut Fields::default()).is_none());
+            prop_assert!(unpack_body(15, &bytes, &mut Fields::default()).is_none() || bytes.len() > 16);
+            prop_assert!(bytes.is_empty() || inflate(&bytes).is_none());
         }
     }
 
@@ -172,7 +155,7 @@ mod tests {
                 ..Fields::default()
             };
             let before = format!("{fields:?}");
-            let (mask, bytes) = pack_body(&mut fields).unwrap();
+            let (mask, bytes) = pack_body(&mut fields);
             assert!(fields.input.is_none() && fields.output.is_none());
             unpack_body(mask, &bytes, &mut fields).unwrap();
             assert_eq!(format!("{fields:?}"), before);

@@ -13,7 +13,7 @@ use std::{
 use rusqlite::Connection;
 use stead_kernel::{Clock, ports::Prices};
 
-use super::schema;
+use super::{dayfile::DayFile, schema, words};
 use crate::{
     day::Day,
     pool::Readers,
@@ -24,6 +24,8 @@ use crate::{
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum File {
     Day(Day),
+    /// The index of a day's words, which is made from its file.
+    Words(Day),
     Index,
 }
 
@@ -31,6 +33,8 @@ pub(super) enum File {
 pub(super) struct Files {
     folder: PathBuf,
     days: Mutex<BTreeSet<Day>>,
+    /// Days that were written to since their words were looked at.
+    unindexed: Mutex<BTreeSet<Day>>,
     /// Taken for writing by who takes files away.
     stay: RwLock<()>,
     pub(super) readers: Readers<File>,
@@ -53,6 +57,7 @@ impl Files {
         sqlite::create_folder(&folder)?;
         let files = Self {
             days: Mutex::default(),
+            unindexed: Mutex::default(),
             stay: RwLock::default(),
             readers: Readers::new(),
             clock,
@@ -69,8 +74,10 @@ impl Files {
             let Some(day) = Day::from_file(&path) else {
                 continue;
             };
-            let file = files.open_to_write(File::Day(day))?;
-            sqlite::close(file, &path);
+            let mut file = DayFile::new(files.open_to_write(File::Day(day))?, files.indexed(day))?;
+            file.sum_up()?;
+            sqlite::close(file.connection, &path);
+            files.to_index(day);
         }
         Ok(files)
     }
@@ -80,6 +87,7 @@ impl Files {
         let path = self.path(file);
         let layout = match file {
             File::Day(_) => &schema::DAY,
+            File::Words(_) => &words::LAYOUT,
             File::Index => &schema::INDEX,
         };
         let opened = match sqlite::open(&path, layout) {
@@ -103,12 +111,38 @@ impl Files {
     pub(super) fn path(&self, file: File) -> PathBuf {
         self.folder.join(match file {
             File::Day(day) => day.file_name(),
+            File::Words(day) => format!("{day}.words"),
             File::Index => "index.db".to_owned(),
         })
     }
 
     fn known(&self) -> std::sync::MutexGuard<'_, BTreeSet<Day>> {
         self.days.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The last block of a day whose words are in its index; 0 when there is none.
+    pub(super) fn indexed(&self, day: Day) -> i64 {
+        if !self.path(File::Words(day)).exists() {
+            return 0;
+        }
+        let last = self.read(File::Words(day), |words| {
+            let mut statement = words.prepare_cached("SELECT coalesce(max(last), 0) FROM segments")?;
+            Ok(statement.query_row([], |row| row.get(0))?)
+        });
+        // An index that cannot be read is made anew.
+        last.unwrap_or(0)
+    }
+
+    /// Notes that a day has words that are in no index.
+    pub(super) fn to_index(&self, day: Day) {
+        let mut days = self.unindexed.lock().unwrap_or_else(PoisonError::into_inner);
+        days.insert(day);
+    }
+
+    /// The newest day that has words that may be in no index; it is noted no more.
+    pub(super) fn next_to_index(&self) -> Option<Day> {
+        let mut days = self.unindexed.lock().unwrap_or_else(PoisonError::into_inner);
+        days.pop_last()
     }
 
     /// The days that have a file, newest first, none of which goes while the second half of the answer is held.
@@ -124,7 +158,13 @@ impl Files {
 
     /// Reads a file.
     pub(super) fn read<T>(&self, file: File, read: impl FnOnce(&Connection) -> Result<T>) -> Result<T> {
-        self.readers.with(file, &self.path(file), read)
+        self.readers.with(file, &self.path(file), |connection| {
+            // All that is read is of one point in time.
+            let transaction = connection.unchecked_transaction()?;
+            let found = read(&transaction)?;
+            transaction.finish()?;
+            Ok(found)
+        })
     }
 
     /// The days that may have a file of their own now, by what their entries' ids tell.
@@ -133,25 +173,36 @@ impl Files {
         (today - self.retention_days + 1..=today + 1).contains(&day.number())
     }
 
+    /// The first day that is kept.
+    pub(super) fn first_kept(&self) -> Day {
+        let today = Day::of(self.clock.now().as_microsecond()).number();
+        Day::from_number(today - self.retention_days)
+    }
+
     /// Deletes the files of days that are no longer kept; what somebody reads stays until the next time.
     pub(super) fn retain(&self) -> Vec<Day> {
-        let today = Day::of(self.clock.now().as_microsecond()).number();
-        let first = Day::from_number(today - self.retention_days);
-        let old: Vec<Day> = self.known().range(..first).copied().collect();
+        let old: Vec<Day> = self.known().range(..self.first_kept()).copied().collect();
+        self.unlink(old)
+    }
+
+    /// Deletes the files of days; answers which, none when somebody reads.
+    pub(super) fn unlink(&self, days: Vec<Day>) -> Vec<Day> {
         let Ok(_nobody_reads) = self.stay.try_write() else {
             return Vec::new();
         };
-        for day in &old {
-            self.readers.forget(&File::Day(*day));
-            for path in sqlite::family(&self.path(File::Day(*day))) {
-                // What is not there need not be removed; what cannot be removed is tried again at the next start.
-                fs::remove_file(path).ok();
+        for day in &days {
+            for file in [File::Words(*day), File::Day(*day)] {
+                self.readers.forget(&file);
+                for path in sqlite::family(&self.path(file)) {
+                    // What is not there need not be removed; what cannot be removed is tried again at the next start.
+                    fs::remove_file(path).ok();
+                }
             }
             self.known().remove(day);
             self.expired.fetch_add(1, Ordering::Relaxed);
             tracing::info!(%day, "traces of this day are no longer kept");
         }
-        old
+        days
     }
 
     /// Every file, the index last.

@@ -3,21 +3,32 @@
 //! *Invariant:* a write that was answered is on disk and readable; what is told of an entry gives the same in any order.
 
 mod apply;
+mod blocks;
 mod cells;
 mod change;
+mod clickhouse;
 mod codec;
+mod costs;
+mod dayfile;
 mod files;
 mod merge;
+mod page;
 mod read;
+mod retire;
+mod rollup;
 mod rows;
 mod schema;
 mod sums;
 #[cfg(test)]
 mod tests;
 mod threads;
+mod usage;
+mod walk;
+mod words;
 mod writer;
 
 use std::{
+    collections::BTreeMap,
     path::{Path, PathBuf},
     sync::{Arc, atomic::Ordering},
     time::Duration,
@@ -27,23 +38,43 @@ use async_trait::async_trait;
 use stead_kernel::{
     Clock, Error, Result, Tasks, Timestamp,
     ports::{
-        Prices, Traces,
-        traces::{Bucket, Comment, Counted, Entry, Found, Kind, Query, Sums, Thread, Write},
+        Feed, Prices, Traces,
+        traces::{
+            Bucket, Comment, CostQuery, CostRow, Counted, Entry, Found, Grouped, Kind, Order, Query, Sums,
+            Thread, Write,
+        },
     },
 };
 use uuid::Uuid;
 
+pub use self::clickhouse::{ClickHouseOptions, ClickHouseTraces};
 use self::{
     apply::pack,
     files::Files,
-    writer::{Change, Work, Writer},
+    retire::Retirement,
+    writer::{Work, Writer},
 };
-use crate::{events::metric, queue::Queue, sqlite};
+use crate::{events::metric, feed, queue::Queue, rate::Rates, sqlite};
 
 /// So many writes are packed on the runtime; more off it.
 const INLINE: usize = 4;
 /// How often the store looks for days that are no longer kept.
 const RETENTION_LOOK: Duration = Duration::from_mins(10);
+/// How often the store looks for words that are in no index.
+const INDEX_LOOK: Duration = Duration::from_millis(500);
+/// So many traces, and spans without one, are removed in one commit, so that nobody waits long for it.
+const RETIRED_TRACES: usize = 50;
+const RETIRED_SPANS: usize = 500;
+
+/// A store of traces, as the one who runs it sees it.
+#[async_trait]
+pub trait TraceEngine: Traces {
+    /// What the store counts, in Prometheus' text format.
+    fn metrics(&self) -> String;
+
+    /// Stores what waits, then refuses further writes and closes the store. Reading goes on to work where it can.
+    async fn close(&self);
+}
 
 /// What a store of traces needs.
 pub struct TraceOptions {
@@ -55,14 +86,18 @@ pub struct TraceOptions {
     pub clock: Arc<dyn Clock>,
     /// What models cost.
     pub prices: Arc<dyn Prices>,
+    /// How many traces and spans each workspace may send per second; 0 for no limit.
+    pub rate: u32,
     /// Where the look for old days runs.
     pub tasks: Tasks,
 }
 
 /// The store of traces over `SQLite`.
 pub struct TraceStore {
+    rates: Rates,
     files: Arc<Files>,
     queue: Arc<Queue<Writer>>,
+    feed: Arc<Feed>,
 }
 
 impl TraceStore {
@@ -72,6 +107,7 @@ impl TraceStore {
     /// `Unsupported` when a newer version wrote a file; `Unavailable` when the folder cannot be used.
     pub fn open(options: TraceOptions) -> Result<Self> {
         let days = i64::from(options.retention_days.max(1));
+        let rates = Rates::new(Arc::clone(&options.clock), options.rate);
         let files = Arc::new(Files::open(options.folder, options.clock, options.prices, days)?);
         let writer = Writer::open(Arc::clone(&files))?;
         let queue = Arc::new(Queue::start("traces-writer", writer)?);
@@ -84,7 +120,27 @@ impl TraceStore {
                 queue.post(Work::Retain);
             }
         });
-        Ok(Self { files, queue })
+        let indexed = Arc::downgrade(&files);
+        options.tasks.spawn_until_stopped("words of traces", async move {
+            loop {
+                tokio::time::sleep(INDEX_LOOK).await;
+                let Some(files) = indexed.upgrade() else { break };
+                index(&files).await;
+            }
+        });
+        Ok(Self {
+            rates,
+            files,
+            queue,
+            feed: Arc::default(),
+        })
+    }
+
+    /// Tells what is stored from now on.
+    #[must_use]
+    pub fn telling(mut self, feed: Arc<Feed>) -> Self {
+        self.feed = feed;
+        self
     }
 
     /// Copies every file, each at one point in time, into a new or empty folder, while writes go on.
@@ -92,8 +148,8 @@ impl TraceStore {
     /// # Errors
     /// `Conflict` when the folder holds such a file already; `Unavailable` when it cannot be written.
     pub async fn backup(&self, to: &Path) -> Result<()> {
-        let to = to.to_owned();
-        self.read(move |files| {
+        let (files, to) = (Arc::clone(&self.files), to.to_owned());
+        let copy = move || {
             sqlite::create_folder(&to)?;
             let (_days, _stay) = files.days();
             for file in files.all() {
@@ -102,8 +158,8 @@ impl TraceStore {
                 sqlite::copy_file(&path, &target)?;
             }
             Ok(())
-        })
-        .await
+        };
+        self.files.readers.blocking(copy).await
     }
 
     /// What the store counts, in Prometheus' text format.
@@ -149,7 +205,57 @@ impl TraceStore {
         read: impl FnOnce(&Files) -> sqlite::Result<T> + Send + 'static,
     ) -> Result<T> {
         let files = Arc::clone(&self.files);
-        self.files.readers.blocking(move || Ok(read(&files)?)).await
+        self.files.readers.timely(move || Ok(read(&files)?)).await
+    }
+
+    /// Reads what may be all that a workspace has.
+    async fn read_long<T: Send + 'static>(
+        &self,
+        workspace: &str,
+        read: impl FnOnce(&Files) -> sqlite::Result<T> + Send + 'static,
+    ) -> Result<T> {
+        let files = Arc::clone(&self.files);
+        let work = move || Ok(read(&files)?);
+        self.files.readers.long(workspace, work).await
+    }
+}
+
+/// Counts what each workspace sends.
+fn count_sent(rates: &Rates, writes: &[Write]) -> Result<()> {
+    let mut sent: BTreeMap<&str, usize> = BTreeMap::new();
+    for write in writes {
+        if let Write::Put(put) = write {
+            *sent.entry(&put.workspace).or_default() += 1;
+        }
+    }
+    sent.into_iter()
+        .try_for_each(|(workspace, count)| rates.take(workspace, count))
+}
+
+/// Brings the indexes of words up to what was written.
+async fn index(files: &Arc<Files>) {
+    loop {
+        let looked = Arc::clone(files);
+        let done = tokio::task::spawn_blocking(move || words::catch_up(&looked)).await;
+        match done {
+            Ok(Ok(true)) => {}
+            Ok(Ok(false)) | Err(_) => return,
+            Ok(Err(error)) => {
+                tracing::warn!(%error, "words of traces could not be indexed; searches read the entries");
+                return;
+            }
+        }
+    }
+}
+
+#[async_trait]
+impl TraceEngine for TraceStore {
+    fn metrics(&self) -> String {
+        Self::metrics(self)
+    }
+
+    async fn close(&self) {
+        Self::close(self).await;
     }
 }
 
@@ -159,46 +265,90 @@ impl Traces for TraceStore {
         if writes.is_empty() {
             return Ok(());
         }
+        count_sent(&self.rates, &writes)?;
         let rows = writes.len();
-        let pack_all = move || writes.into_iter().map(pack).collect::<Result<Vec<Change>>>();
-        let changes = if rows > INLINE {
-            let packed = tokio::task::spawn_blocking(pack_all).await;
+        let told = self.feed.is_followed().then(|| feed::of_writes(&writes));
+        let request = if rows > INLINE {
+            let packed = tokio::task::spawn_blocking(move || pack(writes)).await;
             packed.map_err(|error| Error::internal("packing traces was cut off").because(error))??
         } else {
-            pack_all()?
+            pack(writes)?
         };
-        self.queue.submit(Work::Write(changes), rows).await
-    }
-
-    async fn entry(&self, kind: Kind, workspace: &str, id: Uuid) -> Result<Option<Entry>> {
-        let workspace = workspace.to_owned();
-        self.read(move |files| read::entry(files, kind, &workspace, id))
-            .await
+        self.queue.submit(Work::Write(request), rows).await?;
+        self.feed.tell(told.unwrap_or_default());
+        Ok(())
     }
 
     async fn entries_of(&self, kind: Kind, workspace: &str, ids: Vec<Uuid>) -> Result<Vec<Entry>> {
         let workspace = workspace.to_owned();
-        self.read(move |files| {
-            let mut found = Vec::with_capacity(ids.len());
-            for id in ids {
-                found.extend(read::entry(files, kind, &workspace, id)?);
-            }
-            Ok(found)
-        })
-        .await
+        self.read(move |files| read::entries_of(files, kind, &workspace, &ids))
+            .await
     }
 
     async fn entries(&self, kind: Kind, query: Query) -> Result<Found<Entry>> {
-        self.read(move |files| read::entries(files, kind, &query)).await
+        if page::is_plain(&query) {
+            return self.read(move |files| page::entries(files, kind, &query)).await;
+        }
+        let workspace = query.workspace.clone();
+        self.read_long(&workspace, move |files| page::entries(files, kind, &query))
+            .await
     }
 
     async fn threads(&self, query: Query) -> Result<Found<Thread>> {
-        self.read(move |files| threads::threads(files, &query)).await
+        let workspace = query.workspace.clone();
+        self.read_long(&workspace, move |files| threads::threads(files, &query))
+            .await
     }
 
     async fn sums(&self, of: Counted, query: Query, bucket: Bucket) -> Result<Vec<(Timestamp, Sums)>> {
-        self.read(move |files| sums::sums(files, of, &query, bucket))
+        if sums::is_kept(of, &query, bucket, None) {
+            return self
+                .read(move |files| sums::sums(files, of, &query, bucket))
+                .await;
+        }
+        let workspace = query.workspace.clone();
+        self.read_long(&workspace, move |files| sums::sums(files, of, &query, bucket))
             .await
+    }
+
+    async fn sums_by(&self, of: Counted, query: Query, bucket: Bucket, field: Order) -> Result<Grouped> {
+        if sums::is_kept(of, &query, bucket, Some(&field)) {
+            let read = move |files: &Files| sums::sums_by(files, of, &query, bucket, &field);
+            return self.read(read).await;
+        }
+        let workspace = query.workspace.clone();
+        let read = move |files: &Files| sums::sums_by(files, of, &query, bucket, &field);
+        self.read_long(&workspace, read).await
+    }
+
+    async fn retire(&self, workspace: &str, project: Option<Uuid>, before: Timestamp) -> Result<u64> {
+        let retirement = Retirement {
+            workspace: workspace.to_owned(),
+            project,
+            before,
+        };
+        let asked = retirement.clone();
+        let days = self.read(move |files| asked.days(files)).await?;
+        let mut removed = 0;
+        for (day, entries) in days {
+            let work = Work::Retire(day, Box::new(retirement.clone()));
+            self.queue.submit(work, 1).await?;
+            removed += if self.files.has(day) { 0 } else { entries };
+        }
+        // A trace takes its spans along.
+        for (kind, part) in [(Kind::Trace, RETIRED_TRACES), (Kind::Span, RETIRED_SPANS)] {
+            loop {
+                let asked = retirement.clone();
+                let ids = self.read(move |files| asked.some(files, kind, part)).await?;
+                if ids.is_empty() {
+                    break;
+                }
+                removed += ids.len() as u64;
+                let workspace = retirement.workspace.clone();
+                self.write(vec![Write::Delete { kind, workspace, ids }]).await?;
+            }
+        }
+        Ok(removed)
     }
 
     async fn score_names(&self, on: Counted, workspace: &str, projects: &[Uuid]) -> Result<Vec<String>> {
@@ -215,6 +365,10 @@ impl Traces for TraceStore {
         names.sort_unstable();
         names.dedup();
         Ok(names)
+    }
+
+    async fn costs(&self, query: CostQuery) -> Result<Vec<CostRow>> {
+        self.read(move |files| costs::costs(files, &query)).await
     }
 
     async fn comment(&self, workspace: &str, id: Uuid) -> Result<Option<Comment>> {

@@ -1,6 +1,7 @@
 //! Rows of a day's file: how entries are written and read.
 
 use std::{
+    cell::RefCell,
     collections::{BTreeMap, HashMap},
     sync::LazyLock,
 };
@@ -17,8 +18,10 @@ use stead_kernel::{
 use uuid::Uuid;
 
 use super::{
-    codec::{pack_ranks, unpack_body, unpack_ranks},
+    blocks::Block,
+    codec::{inflate, pack_ranks, unpack_body, unpack_ranks},
     merge::{FIELDS, Ranks},
+    usage,
 };
 use crate::{
     day::time,
@@ -28,7 +31,7 @@ use crate::{
 /// The columns of an entry, in the order of [`Stored::read`].
 pub(super) const COLUMNS: &str = "project, kind, id, trace, parent, name, sort, start, end, tags, model, provider, \
      usage, told_cost, cost_version, first_token, thread, source, environment, cost, mask, ranks, created, updated, \
-     created_by, updated_by, body";
+     created_by, updated_by, body, slot";
 
 /// A trace or span as it is stored, its body apart.
 #[derive(Debug, Clone)]
@@ -48,8 +51,97 @@ pub(super) struct Stored {
     pub(super) created_by: String,
     pub(super) updated_by: String,
     /// Where its body lies.
-    pub(super) body: Option<i64>,
+    pub(super) body: Option<Place>,
 }
+
+/// Where a body lies.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Place {
+    /// In a row of its own.
+    Row(i64),
+    /// In a slot of a block.
+    Slot(i64, usize),
+}
+
+impl Place {
+    /// From the columns `body` and `slot`.
+    pub(super) fn read(row: &SqlRow<'_>, body: usize, slot: usize) -> rusqlite::Result<Option<Self>> {
+        let Some(seq) = row.get::<_, Option<i64>>(body)? else {
+            return Ok(None);
+        };
+        let slot: Option<i64> = row.get(slot)?;
+        Ok(Some(match slot.and_then(|slot| usize::try_from(slot).ok()) {
+            Some(slot) => Self::Slot(seq, slot),
+            None => Self::Row(seq),
+        }))
+    }
+
+    fn columns(self) -> (i64, Option<i64>) {
+        match self {
+            Self::Row(seq) => (seq, None),
+            Self::Slot(seq, slot) => (seq, i64::try_from(slot).ok()),
+        }
+    }
+}
+
+/// The error of a file in which a body is not as it should be.
+pub(super) fn damaged_body() -> Error {
+    Error::damaged(std::path::Path::new("a file of traces"), "a body is damaged")
+}
+
+/// A block of a file, if it is there.
+pub(super) fn block(connection: &Connection, seq: i64) -> Result<Option<Block>> {
+    let mut statement = connection.prepare_cached("SELECT data FROM blocks WHERE seq = ?1")?;
+    let bytes: Option<Vec<u8>> = statement.query_row([seq], |row| row.get(0)).optional()?;
+    bytes
+        .map(|bytes| Block::open(&bytes).ok_or_else(damaged_body))
+        .transpose()
+}
+
+/// The bodies of a file, for one read; the blocks looked at last are kept.
+pub(super) struct Bodies<'a> {
+    pub(super) connection: &'a Connection,
+    kept: RefCell<Vec<(i64, Block)>>,
+}
+
+/// So many blocks are kept: a list's neighbours lie in few.
+const KEPT: usize = 4;
+
+impl<'a> Bodies<'a> {
+    pub(super) fn new(connection: &'a Connection) -> Self {
+        Self {
+            connection,
+            kept: RefCell::default(),
+        }
+    }
+
+    /// The bytes of a body.
+    pub(super) fn plain(&self, place: Place) -> Result<Vec<u8>> {
+        let (seq, slot) = match place {
+            Place::Row(seq) => {
+                let mut statement = self
+                    .connection
+                    .prepare_cached("SELECT text FROM bodies WHERE seq = ?1")?;
+                let bytes: Option<Vec<u8>> = statement.query_row([seq], |row| row.get(0)).optional()?;
+                return bytes.and_then(|bytes| inflate(&bytes)).ok_or_else(damaged_body);
+            }
+            Place::Slot(seq, slot) => (seq, slot),
+        };
+        let mut kept = self.kept.borrow_mut();
+        if !kept.iter().any(|(own, _)| *own == seq) {
+            if kept.len() >= KEPT {
+                kept.remove(0);
+            }
+            kept.push((seq, block(self.connection, seq)?.ok_or_else(damaged_body)?));
+        }
+        let found = kept.iter().find(|(own, _)| *own == seq);
+        let body = found.and_then(|(_, block)| block.body(slot));
+        body.map(<[u8]>::to_vec).ok_or_else(damaged_body)
+    }
+}
+
+/// The bit of a mask that says that there is an error.
+const ERROR: u8 = 8;
 
 /// The number of a kind.
 pub(super) const fn number(kind: Kind) -> i64 {
@@ -59,7 +151,8 @@ pub(super) const fn number(kind: Kind) -> i64 {
     }
 }
 
-fn damaged(what: &str) -> rusqlite::Error {
+/// The error of a row in which something is not as it should be.
+pub(super) fn damaged(what: &str) -> rusqlite::Error {
     rusqlite::Error::FromSqlConversionFailure(0, rusqlite::types::Type::Blob, what.into())
 }
 
@@ -86,6 +179,7 @@ impl Stored {
             Ok(at.map(time))
         };
         let ranks: Vec<u8> = row.get(21)?;
+        let (created, created_by): (i64, String) = (row.get(22)?, row.get(24)?);
         Ok(Self {
             project: row.get(0)?,
             kind: if row.get::<_, i64>(1)? == 0 {
@@ -104,7 +198,13 @@ impl Stored {
                 tags: stored_json(row, 9)?,
                 model: row.get(10)?,
                 provider: row.get(11)?,
-                usage: stored_json(row, 12)?,
+                usage: row
+                    .get_ref(12)?
+                    .as_str_or_null()
+                    .ok()
+                    .flatten()
+                    .map(usage::read)
+                    .transpose()?,
                 cost: row.get(13)?,
                 cost_version: row.get(14)?,
                 first_token_ms: row.get(15)?,
@@ -116,36 +216,28 @@ impl Stored {
             cost: row.get(19)?,
             mask: row.get(20)?,
             ranks: unpack_ranks(&ranks).ok_or_else(|| damaged("no ranks"))?,
-            created: row.get(22)?,
-            updated: row.get(23)?,
-            created_by: row.get(24)?,
-            updated_by: row.get(25)?,
-            body: row.get(26)?,
+            created,
+            // What was told of once only repeats nothing.
+            updated: Some(row.get(23)?)
+                .filter(|updated| *updated != 0)
+                .unwrap_or(created),
+            updated_by: Some(row.get(25)?)
+                .filter(|by: &String| !by.is_empty())
+                .unwrap_or_else(|| created_by.clone()),
+            created_by,
+            body: Place::read(row, 26, 27)?,
         })
     }
 
-    /// Writes the row; a new body gets a place if there is none yet.
-    pub(super) fn write(&mut self, connection: &Connection, body: Option<&[u8]>) -> Result<()> {
-        match (body, self.body) {
-            (Some(bytes), Some(seq)) => {
-                connection
-                    .prepare_cached("UPDATE bodies SET text = ?2 WHERE seq = ?1")?
-                    .execute(params![seq, bytes])?;
-            }
-            (Some(bytes), None) if self.mask != 0 => {
-                connection
-                    .prepare_cached("INSERT INTO bodies (text) VALUES (?1)")?
-                    .execute([bytes])?;
-                self.body = Some(connection.last_insert_rowid());
-            }
-            _ => {}
-        }
+    /// Writes the row.
+    pub(super) fn write(&self, connection: &Connection) -> Result<()> {
         let fields = &self.fields;
         let micros = |at: Option<Timestamp>| at.map(Timestamp::as_microsecond);
+        let (seq, slot) = self.body.map(Place::columns).unzip();
         connection
             .prepare_cached(
                 "REPLACE INTO entries VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, \
-                 ?16, ?17, ?18, ?19, ?20, ?21, ?22, ?23, ?24, ?25, ?26, ?27)",
+                 ?16, ?17, ?18, ?19, ?20, ?21, ?22, ?23, ?24, ?25, ?26, ?27, ?28)",
             )?
             .execute(params![
                 self.project,
@@ -160,7 +252,7 @@ impl Stored {
                 json_text(fields.tags.as_ref()),
                 fields.model,
                 fields.provider,
-                json_text(fields.usage.as_ref()),
+                fields.usage.as_ref().map(usage::text),
                 fields.cost,
                 fields.cost_version,
                 fields.first_token_ms,
@@ -171,10 +263,11 @@ impl Stored {
                 self.mask,
                 pack_ranks(&self.ranks),
                 self.created,
-                self.updated,
+                if self.updated == self.created { 0 } else { self.updated },
                 self.created_by,
-                self.updated_by,
-                self.body,
+                if self.updated_by == self.created_by { "" } else { &self.updated_by },
+                seq,
+                slot,
             ])?;
         Ok(())
     }
@@ -204,7 +297,7 @@ impl Stored {
                 input: mask & 1 != 0,
                 output: mask & 2 != 0,
                 metadata: mask & 4 != 0,
-                error: mask & 8 != 0,
+                error: mask & ERROR != 0,
             },
             created: time(created),
             updated: time(updated),
@@ -218,14 +311,22 @@ impl Stored {
     }
 
     /// Puts what lies apart back.
-    pub(super) fn load_body(&mut self, connection: &Connection) -> Result<()> {
-        let Some(seq) = self.body else { return Ok(()) };
-        let bytes: Option<Vec<u8>> = connection
-            .prepare_cached("SELECT text FROM bodies WHERE seq = ?1")?
-            .query_row([seq], |row| row.get(0))
-            .optional()?;
-        let unpacked = bytes.and_then(|bytes| unpack_body(self.mask, &bytes, &mut self.fields));
-        unpacked.ok_or_else(|| Error::damaged(std::path::Path::new("a file of traces"), "a body is damaged"))
+    pub(super) fn load_body(&mut self, bodies: &Bodies<'_>) -> Result<()> {
+        let Some(place) = self.body.filter(|_| self.mask != 0) else {
+            return Ok(());
+        };
+        unpack_body(self.mask, &bodies.plain(place)?, &mut self.fields).ok_or_else(damaged_body)
+    }
+
+    /// Puts the error back, if there is one, and nothing else of what lies apart.
+    pub(super) fn load_error(&mut self, bodies: &Bodies<'_>) -> Result<()> {
+        if self.mask & ERROR == 0 {
+            return Ok(());
+        }
+        self.load_body(bodies)?;
+        let fields = &mut self.fields;
+        (fields.input, fields.output, fields.metadata) = (None, None, None);
+        Ok(())
     }
 
     /// A row of which nothing was told yet.

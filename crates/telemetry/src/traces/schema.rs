@@ -4,7 +4,11 @@ use crate::sqlite::Layout;
 
 /// A file per UTC day. Entries are clustered in the order in which they are listed; what is large lies apart, so that
 /// lists and sums read few pages. Times are in microseconds since 1970; `kind` is 0 for traces, 1 for spans; `mask`
-/// says which of input (1), output (2), metadata (4) and error (8) there are; `ranks` is in the form of `codec`.
+/// says which of input (1), output (2), metadata (4) and error (8) there are; `ranks` is in the form of `codec`. Where
+/// there is a slot, `body` is the number of a block, else of a row of `bodies`, in which the first format put each.
+/// `usage` is in the form of `usage`; an `updated` of 0 and an empty `updated_by` are `created` and `created_by`.
+/// Rollups are of stretches of `level` minutes; `totals` is what a trace's spans in this file come to; both in the form
+/// of `rollup::agg`.
 pub(super) const DAY: Layout = Layout {
     what: "a day of traces",
     application_id: 0x5374_6574,
@@ -69,15 +73,41 @@ CREATE TABLE counts (
     entries INTEGER NOT NULL,
     PRIMARY KEY (project, kind)
 ) STRICT, WITHOUT ROWID;
+", "
+ALTER TABLE entries ADD COLUMN slot INTEGER;
+CREATE TABLE blocks (seq INTEGER PRIMARY KEY, data BLOB NOT NULL) STRICT;
+CREATE TABLE uses (seq INTEGER PRIMARY KEY, entries INTEGER NOT NULL) STRICT;
+", "
+CREATE TABLE rollups (
+    level INTEGER NOT NULL,
+    project INTEGER NOT NULL,
+    kind INTEGER NOT NULL,
+    minute INTEGER NOT NULL,
+    sort TEXT NOT NULL,
+    model TEXT NOT NULL,
+    provider TEXT NOT NULL,
+    user TEXT NOT NULL,
+    data BLOB NOT NULL,
+    PRIMARY KEY (level, project, kind, minute, sort, model, provider, user)
+) STRICT, WITHOUT ROWID;
+CREATE TABLE totals (trace BLOB PRIMARY KEY, data BLOB NOT NULL) STRICT, WITHOUT ROWID;
+CREATE TABLE marks (name TEXT PRIMARY KEY, value INTEGER NOT NULL) STRICT, WITHOUT ROWID;
+INSERT INTO marks SELECT 'summed up', NOT EXISTS (SELECT 1 FROM entries);
+CREATE INDEX entries_by_start ON entries (project, kind, start);
+", "
+INSERT INTO marks SELECT 'of blocks', NOT EXISTS (SELECT 1 FROM entries WHERE slot IS NULL);
+", "
+INSERT INTO marks VALUES ('short rows', 1);
 "],
 };
 
 /// The file of what belongs to no day: ids that do not tell the day of their file, traces whose spans lie in other days
-/// too, threads, scores on threads, and comments.
+/// too (`away` says whether the trace itself lies in another one), threads, scores on threads, and comments.
 pub(super) const INDEX: Layout = Layout {
     what: "an index of traces",
     application_id: 0x5374_6578,
-    migrations: &["
+    migrations: &[
+        "
 CREATE TABLE ids (
     kind INTEGER NOT NULL, id BLOB NOT NULL, day INTEGER NOT NULL, PRIMARY KEY (kind, id)
 ) STRICT, WITHOUT ROWID;
@@ -127,5 +157,9 @@ CREATE TABLE comments (
     updated_by TEXT NOT NULL
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX comments_by_subject ON comments (subject, kind);
-"],
+",
+        "
+ALTER TABLE spread ADD COLUMN away INTEGER NOT NULL DEFAULT 1;
+",
+    ],
 };

@@ -14,7 +14,7 @@ use super::{
     change::THREAD,
     files::{File, Files},
     read::{self, comments},
-    rows::{self, SCORE, id_time, read_score},
+    rows::{self, Bodies, SCORE, id_time, read_score},
 };
 use crate::{
     day::{Day, time},
@@ -22,7 +22,7 @@ use crate::{
 };
 
 /// A thread of which nothing was told for so long has ended (Opik's default).
-const IDLE: Duration = Duration::from_mins(15);
+pub(super) const IDLE: Duration = Duration::from_mins(15);
 
 /// A thread as it is put together.
 struct Build {
@@ -46,19 +46,7 @@ pub(super) fn threads(files: &Files, query: &Query) -> Result<Found<Thread>> {
             found.push(build);
         }
     }
-    found.sort_by_key(|build| std::cmp::Reverse(build.thread.id));
-    if let Some(after) = query.after {
-        found.retain(|build| build.thread.id < after);
-    }
-    if !query.order.is_empty() {
-        let keys = |build: &Build| -> Vec<Key> {
-            let orders = query.order.iter();
-            orders
-                .map(|order| Key::of(&cells::of_thread(&build.thread, &order.field, &order.key)))
-                .collect()
-        };
-        found.sort_by(|own, other| cells::compare(&keys(own), &keys(other), &query.order));
-    }
+    in_order(&mut found, query, |build| &build.thread);
     let total = found.len() as u64;
     let mut items = Vec::new();
     for mut build in found.into_iter().skip(query.offset).take(query.limit) {
@@ -70,8 +58,44 @@ pub(super) fn threads(files: &Files, query: &Query) -> Result<Found<Thread>> {
     Ok(Found { items, total })
 }
 
+/// Puts threads in the order that is asked for, the newest first when none is, and leaves out those before it goes on.
+pub(super) fn in_order<B>(builds: &mut Vec<B>, query: &Query, thread: impl Fn(&B) -> &Thread) {
+    builds.sort_by_key(|build| std::cmp::Reverse(thread(build).id));
+    if let Some(after) = query.after {
+        builds.retain(|build| thread(build).id < after);
+    }
+    if !query.order.is_empty() {
+        let keys = |build: &B| -> Vec<Key> {
+            let orders = query.order.iter();
+            orders
+                .map(|order| Key::of(&cells::of_thread(thread(build), &order.field, &order.key)))
+                .collect()
+        };
+        builds.sort_by(|own, other| cells::compare(&keys(own), &keys(other), &query.order));
+    }
+}
+
+/// All threads that match, without their messages unless those decide which do.
+pub(super) fn all(files: &Files, query: &Query) -> Result<Vec<Thread>> {
+    let by_messages = is_asked_for(query);
+    let mut found = Vec::new();
+    for mut build in builds(files, query)? {
+        build.traces.sort_unstable();
+        if by_messages {
+            messages(files, &mut build)?;
+        }
+        count(files, &mut build)?;
+        let thread = build.thread;
+        let holds = cells::all_hold(&query.filters, |field, key| cells::of_thread(&thread, field, key));
+        if holds && contains(&thread, query.search.as_deref()) {
+            found.push(thread);
+        }
+    }
+    Ok(found)
+}
+
 /// Whether what must be read of the traces decides which threads match, or in which order.
-fn is_asked_for(query: &Query) -> bool {
+pub(super) fn is_asked_for(query: &Query) -> bool {
     let filters = query.filters.iter().map(|filter| filter.field.as_str());
     let mut fields = filters.chain(query.order.iter().map(|order| order.field.as_str()));
     query.search.is_some()
@@ -81,7 +105,7 @@ fn is_asked_for(query: &Query) -> bool {
         })
 }
 
-fn contains(thread: &Thread, text: Option<&str>) -> bool {
+pub(super) fn contains(thread: &Thread, text: Option<&str>) -> bool {
     let Some(text) = text.map(str::to_lowercase) else {
         return true;
     };
@@ -217,6 +241,11 @@ fn gather(connection: &Connection, day: Day, query: &Query, known: &mut Known) -
 /// Adds the messages, and what the spans count and cost.
 fn finish(files: &Files, build: &mut Build) -> Result<()> {
     build.traces.sort_unstable();
+    messages(files, build)?;
+    count(files, build)
+}
+
+fn messages(files: &Files, build: &mut Build) -> Result<()> {
     let thread = &mut build.thread;
     if let Some((_, day, id)) = build.traces.first() {
         thread.first_message = trace(files, *day, *id)?.and_then(|entry| entry.fields.input);
@@ -224,17 +253,24 @@ fn finish(files: &Files, build: &mut Build) -> Result<()> {
     if let Some((_, day, id)) = build.traces.last() {
         thread.last_message = trace(files, *day, *id)?.and_then(|entry| entry.fields.output);
     }
-    for (_, _, id) in &build.traces {
-        let (totals, cost) = read::totals(files, *id)?;
-        for (name, count) in totals.usage {
-            let sum = thread.usage.entry(name).or_default();
-            *sum = sum.saturating_add(count);
-        }
-        if let Some(more) = cost {
-            thread.cost = Some(thread.cost.unwrap_or_default() + more);
-        }
-    }
     Ok(())
+}
+
+fn count(files: &Files, build: &mut Build) -> Result<()> {
+    let thread = &mut build.thread;
+    files.read(File::Index, |index| {
+        for (_, _, id) in &build.traces {
+            let (totals, cost) = read::totals(files, index, *id)?;
+            for (name, count) in totals.usage {
+                let sum = thread.usage.entry(name).or_default();
+                *sum = sum.saturating_add(count);
+            }
+            if let Some(more) = cost {
+                thread.cost = Some(thread.cost.unwrap_or_default() + more);
+            }
+        }
+        Ok(())
+    })
 }
 
 fn trace(files: &Files, day: Day, id: Uuid) -> Result<Option<Entry>> {
@@ -242,7 +278,7 @@ fn trace(files: &Files, day: Day, id: Uuid) -> Result<Option<Entry>> {
         let Some(mut stored) = rows::by_id(connection, Kind::Trace, id)? else {
             return Ok(None);
         };
-        stored.load_body(connection)?;
+        stored.load_body(&Bodies::new(connection))?;
         Ok(Some(stored.entry(Uuid::nil())))
     })
 }

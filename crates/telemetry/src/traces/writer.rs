@@ -20,11 +20,14 @@ use stead_kernel::{
 use uuid::Uuid;
 
 use super::{
-    apply::{Held, Packed},
+    apply::{Held, Packed, Request},
+    blocks::Block,
     change,
+    dayfile::DayFile,
     files::{File, Files},
     merge::conflict,
-    rows::{self, id_time, number},
+    retire::{self, Retirement},
+    rows::{id_time, number},
 };
 use crate::{
     day::Day,
@@ -44,16 +47,11 @@ pub(super) enum Change {
 /// What the writer is asked to do.
 pub(super) enum Work {
     /// All of these changes, or none.
-    Write(Vec<Change>),
+    Write(Request),
     /// Let go of days that are no longer kept.
     Retain,
-}
-
-/// A day's file, open for writing.
-pub(super) struct DayFile {
-    connection: Connection,
-    /// The numbers of projects.
-    pub(super) numbers: HashMap<(String, Uuid), i64>,
+    /// Let go of a day, if all that is in it is to go.
+    Retire(Day, Box<Retirement>),
 }
 
 /// A thread by workspace, project and name.
@@ -70,6 +68,11 @@ pub(super) struct Writer {
     pub(super) missing: HashSet<(Kind, Uuid)>,
     /// Threads that traces of this batch are in, and who told so.
     pub(super) threads: HashMap<ThreadName, String>,
+    /// The blocks of the requests of this batch, and where those lie that are in a file.
+    pub(super) told: Vec<Vec<u8>>,
+    pub(super) placed: HashMap<(Day, usize), i64>,
+    /// The one of them that was opened last.
+    pub(super) opened: Option<(usize, Block)>,
     /// Files with an open transaction.
     begun: Vec<File>,
 }
@@ -87,6 +90,9 @@ impl Writer {
             held: HashMap::new(),
             missing: HashSet::new(),
             threads: HashMap::new(),
+            told: Vec::new(),
+            placed: HashMap::new(),
+            opened: None,
             begun: Vec::new(),
         };
         writer.retain();
@@ -94,30 +100,41 @@ impl Writer {
     }
 
     fn retain(&mut self) {
-        for day in self.files.retain() {
-            self.open.remove(&day);
-            let forgotten = self
-                .index
-                .execute("DELETE FROM ids WHERE day = ?1", [day.number()]);
-            let spread = self
-                .index
-                .execute("DELETE FROM spread WHERE day = ?1", [day.number()]);
-            if let Err(error) = forgotten.and(spread) {
-                tracing::warn!(%error, "notes about a day of traces that is gone were not removed");
-            }
+        let gone = self.files.retain();
+        self.forget(&gone);
+    }
+
+    /// Removes the file of a day all of whose entries are to go, unless something came to it meanwhile.
+    fn retire(&mut self, day: Day, retirement: &Retirement) -> Result<()> {
+        if !self.files.has(day) {
+            return Ok(());
+        }
+        // Opening it begins a transaction, in which nothing is written.
+        let whole = retirement.of_whole_file(self.day(day)?);
+        self.roll_back();
+        if whole?.is_some() {
+            let gone = self.files.unlink(vec![day]);
+            self.forget(&gone);
+        }
+        Ok(())
+    }
+
+    fn forget(&mut self, gone: &[Day]) {
+        for day in gone {
+            self.open.remove(day);
+        }
+        if gone.is_empty() {
+            return;
+        }
+        let first = self.files.first_kept();
+        if let Err(error) = retire::clean_index(&self.index, &self.files, gone, first) {
+            tracing::warn!(%error, "notes about days of traces that are gone were not removed");
         }
     }
 
     /// The file of an entry: where it lies, or where it will.
     pub(super) fn place(&mut self, kind: Kind, id: Uuid) -> Result<Day> {
-        if self.has_ids
-            && let Some(day) = noted_day(&self.index, kind, id)?
-            && self.files.has(day)
-        {
-            return Ok(day);
-        }
-        let natural = id_time(id).map(|time| Day::of(time.as_microsecond()));
-        if let Some(day) = natural.filter(|day| self.files.is_natural(*day)) {
+        if let Some(day) = self.home(kind, id)? {
             return Ok(day);
         }
         let today = Day::of(self.files.clock.now().as_microsecond());
@@ -129,14 +146,25 @@ impl Writer {
         Ok(today)
     }
 
+    /// Where an entry lies, or will as far as its id tells; `None` when only its coming will say.
+    pub(super) fn home(&self, kind: Kind, id: Uuid) -> Result<Option<Day>> {
+        if self.has_ids
+            && let Some(day) = noted_day(&self.index, kind, id)?
+            && self.files.has(day)
+        {
+            return Ok(Some(day));
+        }
+        let natural = id_time(id).map(|time| Day::of(time.as_microsecond()));
+        Ok(natural.filter(|day| self.files.is_natural(*day)))
+    }
+
     /// The open file of a day, in a transaction.
     pub(super) fn day(&mut self, day: Day) -> Result<&Connection> {
         if !self.open.contains_key(&day) {
             self.make_room();
             let connection = self.files.open_to_write(File::Day(day))?;
-            let known = rows::projects(&connection)?;
-            let numbers = known.into_iter().map(|(number, name)| (name, number)).collect();
-            self.open.insert(day, DayFile { connection, numbers });
+            let indexed = self.files.indexed(day);
+            self.open.insert(day, DayFile::new(connection, indexed)?);
         }
         self.begin(File::Day(day))?;
         self.connection(day)
@@ -158,13 +186,19 @@ impl Writer {
         }
     }
 
+    /// The open file of a day that was asked for before.
+    pub(super) fn day_file(&mut self, day: Day) -> Result<&mut DayFile> {
+        let file = self.open.get_mut(&day);
+        file.ok_or_else(|| Error::damaged(self.files.folder(), "a day was lost"))
+    }
+
     pub(super) fn begin(&mut self, file: File) -> Result<()> {
         if self.begun.contains(&file) {
             return Ok(());
         }
         let connection = match file {
             File::Index => &self.index,
-            File::Day(day) => self.connection(day)?,
+            File::Day(day) | File::Words(day) => self.connection(day)?,
         };
         connection.execute_batch("BEGIN IMMEDIATE")?;
         self.begun.push(file);
@@ -179,9 +213,18 @@ impl Writer {
         for file in begun {
             let connection = match file {
                 File::Index => &self.index,
-                File::Day(day) => self.connection(day)?,
+                File::Day(day) | File::Words(day) => {
+                    let DayFile {
+                        ledger, connection, ..
+                    } = self.day_file(day)?;
+                    ledger.write(connection)?;
+                    &*connection
+                }
             };
             connection.execute_batch("COMMIT")?;
+            if let File::Day(day) = file {
+                self.files.to_index(day);
+            }
         }
         Ok(())
     }
@@ -203,9 +246,7 @@ impl Writer {
     /// The number of a project in a day's file.
     pub(super) fn project(&mut self, day: Day, workspace: &str, project: Uuid) -> Result<i64> {
         self.day(day)?;
-        let Some(file) = self.open.get_mut(&day) else {
-            return Err(Error::damaged(self.files.folder(), "a day was lost"));
-        };
+        let file = self.day_file(day)?;
         let name = (workspace.to_owned(), project);
         if let Some(number) = file.numbers.get(&name) {
             return Ok(*number);
@@ -281,13 +322,16 @@ impl Writer {
     }
 
     /// Makes the changes of several requests at once; each gets its own answer.
-    fn write(&mut self, works: Vec<Vec<Change>>) -> Vec<KernelResult<()>> {
+    fn write(&mut self, works: Vec<Request>) -> Vec<KernelResult<()>> {
         let count = works.len();
         let written = self.try_write(works).and_then(|answers| {
             self.commit()?;
             Ok(answers)
         });
         self.missing.clear();
+        self.told.clear();
+        self.placed.clear();
+        self.opened = None;
         let error = match written {
             Ok(answers) => return answers,
             Err(error) => error,
@@ -304,12 +348,14 @@ impl Writer {
     }
 
     /// Makes the changes of those requests whose changes can be made.
-    fn try_write(&mut self, works: Vec<Vec<Change>>) -> Result<Vec<KernelResult<()>>> {
+    fn try_write(&mut self, works: Vec<Request>) -> Result<Vec<KernelResult<()>>> {
         let mut answers = Vec::with_capacity(works.len());
-        for work in works {
-            let refusal = self.check(&work)?;
+        for mut work in works {
+            let refusal = self.check(&work.changes)?;
             if refusal.is_none() {
-                self.apply(work)?;
+                work.shift(self.told.len());
+                self.told.append(&mut work.blocks);
+                self.apply(work.changes)?;
             }
             answers.push(refusal.map_or(Ok(()), Err));
         }
@@ -342,6 +388,9 @@ impl Engine for Writer {
                 Work::Retain => {
                     self.retain();
                     answers.push(Some(Ok(())));
+                }
+                Work::Retire(day, retirement) => {
+                    answers.push(Some(self.retire(day, &retirement).map_err(Into::into)));
                 }
             }
         }

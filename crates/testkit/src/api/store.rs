@@ -107,13 +107,13 @@ impl Store {
 
     pub(super) fn patch(&mut self, path: &ResourcePath, kind: &str, patch: &Value) -> Result<Value, Refusal> {
         let kind = kind.split(';').next().unwrap_or_default();
+        let is_applied = kind == "application/apply-patch+yaml";
+        if is_applied && patch.pointer("/metadata/name") != Some(&json!(path.name)) {
+            return Err(Refusal::new(400, "BadRequest", "name must be provided"));
+        }
         let old = match self.get(path) {
             Ok(old) => old,
-            Err(_) if kind == "application/apply-patch+yaml" => {
-                let mut new = patch.clone();
-                set(&mut new, "name", json!(path.name));
-                return self.create(path, new);
-            }
+            Err(_) if is_applied => return self.create(path, patch.clone()),
             Err(missing) => return Err(missing),
         };
         let mut new = old.clone();

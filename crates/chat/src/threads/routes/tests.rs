@@ -1,8 +1,11 @@
 //! The routes over records in memory.
 
+use std::sync::Arc;
+
 use axum::body::Body;
+use http_body_util::{BodyExt, Limited};
 use serde_json::json;
-use stead_kernel::Principal;
+use stead_kernel::{Credential, Identity, Principal};
 use stead_testkit::FakePorts;
 use tower::ServiceExt;
 
@@ -259,4 +262,117 @@ async fn what_makes_no_sense_is_refused_with_its_reason() {
             .0,
         400
     );
+}
+
+#[tokio::test]
+async fn a_message_that_is_sent_twice_with_its_id_is_one_message() {
+    let api = Api::new();
+    let (_, thread) = api.call("ada", "POST", "/api/threads", json!({})).await;
+    let path = format!("/api/threads/{}/messages", thread["id"].as_str().unwrap());
+    let id = uuid::Uuid::now_v7().to_string();
+    let message = json!({"id": id, "role": "user", "content": "once", "details": {"a": 1}});
+    let (first, one) = api.call("ada", "POST", &path, message.clone()).await;
+    let (again, two) = api.call("ada", "POST", &path, message.clone()).await;
+    assert_eq!((first, again, &one), (201, 201, &two));
+    let (_, messages) = api.call("ada", "GET", &path, Value::Null).await;
+    assert_eq!(messages["items"].as_array().unwrap().len(), 1);
+    let (_, other) = api.call("ada", "POST", "/api/threads", json!({})).await;
+    let elsewhere = format!("/api/threads/{}/messages", other["id"].as_str().unwrap());
+    assert_eq!(api.call("ada", "POST", &elsewhere, message).await.0, 409);
+}
+
+#[tokio::test]
+async fn a_thread_has_a_folder_a_pin_options_and_the_branch_that_was_looked_at() {
+    let api = Api::new();
+    let (_, thread) = api
+        .call("ada", "POST", "/api/threads", json!({"title": "T"}))
+        .await;
+    let path = format!("/api/threads/{}", thread["id"].as_str().unwrap());
+    let messages = format!("{path}/messages");
+    let (_, first) = api
+        .call("ada", "POST", &messages, json!({"role": "user", "content": "a"}))
+        .await;
+    api.call(
+        "ada",
+        "POST",
+        &messages,
+        json!({"role": "user", "content": "b", "parent": null}),
+    )
+    .await;
+    let change =
+        json!({"folder": "Work", "pinned": true, "options": {"temperature": 0}, "leaf": first["id"]});
+    let (status, changed) = api.call("ada", "PATCH", &path, change).await;
+    assert_eq!(status, 200, "{changed}");
+    assert_eq!(
+        (&changed["folder"], &changed["pinned"], &changed["leaf"]),
+        (&json!("Work"), &json!(true), &first["id"])
+    );
+    for wrong in [
+        json!({"leaf": "none"}),
+        json!({"options": 1}),
+        json!({"folder": "x".repeat(101)}),
+    ] {
+        assert_eq!(
+            api.call("ada", "PATCH", &path, wrong.clone()).await.0,
+            400,
+            "{wrong}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn threads_are_found_by_title_and_by_what_was_said_and_only_ones_own() {
+    let api = Api::new();
+    for (user, title, text) in [
+        ("ada", "Honey", "nothing"),
+        ("ada", "Other", "where HONEY comes from"),
+        ("bob", "Bees", "honey"),
+    ] {
+        let (_, thread) = api
+            .call(user, "POST", "/api/threads", json!({"title": title}))
+            .await;
+        let path = format!("/api/threads/{}/messages", thread["id"].as_str().unwrap());
+        api.call(user, "POST", &path, json!({"role": "user", "content": text}))
+            .await;
+    }
+    let (_, found) = api
+        .call("ada", "GET", "/api/threads/search?q=honey", Value::Null)
+        .await;
+    let titles: Vec<_> = found["items"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|hit| hit["thread"]["title"].clone())
+        .collect();
+    assert_eq!(titles, ["Honey", "Other"], "{found}");
+    assert_eq!(found["items"][1]["excerpt"], "where HONEY comes from");
+    assert_eq!(found["complete"], true);
+    let (_, none) = api
+        .call("ada", "GET", "/api/threads/search?q=", Value::Null)
+        .await;
+    assert_eq!(none["items"], json!([]));
+}
+
+#[tokio::test]
+async fn an_export_of_open_webui_becomes_threads() {
+    let api = Api::new();
+    let file = json!([{"title": "Trees", "chat": {"models": ["m"], "history": {"currentId": "b", "messages": {
+        "a": {"role": "user", "content": "A tree?"},
+        "b": {"role": "assistant", "content": "Oak", "parentId": "a"},
+    }}}}]);
+    let (status, threads) = api.call("ada", "POST", "/api/threads/import", file).await;
+    assert_eq!(status, 200, "{threads}");
+    let path = format!("/api/threads/{}/messages", threads[0]["id"].as_str().unwrap());
+    let (_, messages) = api.call("ada", "GET", &path, Value::Null).await;
+    let [question, answer] = messages["items"].as_array().unwrap().as_slice() else {
+        panic!("{messages}")
+    };
+    assert_eq!(
+        (&answer["parent"], &threads[0]["leaf"]),
+        (&question["id"], &answer["id"])
+    );
+    let (status, _) = api
+        .call("ada", "POST", "/api/threads/import", json!({"a": 1}))
+        .await;
+    assert_eq!(status, 400);
 }

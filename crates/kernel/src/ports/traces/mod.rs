@@ -4,7 +4,10 @@
 //! merged field by field. A later value wins over an earlier one, a value over none, and what was told as a change
 //! ([`Origin::Change`]) over what was told at the beginning or the end ([`Origin::Report`]).
 
+mod costs;
 mod filter;
+mod sketch;
+mod sums;
 
 use std::collections::BTreeMap;
 
@@ -12,7 +15,10 @@ use async_trait::async_trait;
 use serde_json::value::RawValue;
 use uuid::Uuid;
 
+pub use costs::{CostQuery, CostRow};
 pub use filter::{Cell, Filter, Operator};
+pub use sketch::Sketch;
+pub use sums::{Bucket, Grouped, Sums};
 
 use crate::{Result, Timestamp};
 
@@ -30,16 +36,12 @@ pub trait Traces: Send + Sync {
     async fn write(&self, writes: Vec<Write>) -> Result<()>;
 
     /// One trace or span with all that is known of it.
-    async fn entry(&self, kind: Kind, workspace: &str, id: Uuid) -> Result<Option<Entry>>;
+    async fn entry(&self, kind: Kind, workspace: &str, id: Uuid) -> Result<Option<Entry>> {
+        Ok(self.entries_of(kind, workspace, vec![id]).await?.pop())
+    }
 
     /// Several traces or spans; those that are not there are left out. Their order is that of the ids.
-    async fn entries_of(&self, kind: Kind, workspace: &str, ids: Vec<Uuid>) -> Result<Vec<Entry>> {
-        let mut found = Vec::with_capacity(ids.len());
-        for id in ids {
-            found.extend(self.entry(kind, workspace, id).await?);
-        }
-        Ok(found)
-    }
+    async fn entries_of(&self, kind: Kind, workspace: &str, ids: Vec<Uuid>) -> Result<Vec<Entry>>;
 
     /// The traces or spans that match, in order.
     async fn entries(&self, kind: Kind, query: Query) -> Result<Found<Entry>>;
@@ -50,8 +52,22 @@ pub trait Traces: Send + Sync {
     /// Sums over what matches, in buckets of time in order; one that begins with the epoch when no length is told.
     async fn sums(&self, of: Counted, query: Query, bucket: Bucket) -> Result<Vec<(Timestamp, Sums)>>;
 
+    /// Sums over what matches, apart for each value of a field (`model`, `tags`, or `metadata` with a key in it); what
+    /// has several values counts for each, what has none for the empty one. Those with the most come first.
+    async fn sums_by(&self, of: Counted, query: Query, bucket: Bucket, field: Order) -> Result<Grouped>;
+
+    /// Removes what began before a time, in one project of an application or in all of the workspace, with its scores and
+    /// comments; others go on writing and reading meanwhile. Answers how many traces and spans are gone.
+    async fn retire(&self, workspace: &str, project: Option<Uuid>, before: Timestamp) -> Result<u64>;
+
     /// The names of scores that there are.
     async fn score_names(&self, on: Counted, workspace: &str, projects: &[Uuid]) -> Result<Vec<String>>;
+
+    /// What spans cost, as sums by project, model, provider, user and hour; a store without such answers none.
+    async fn costs(&self, query: CostQuery) -> Result<Vec<CostRow>> {
+        let _ = query;
+        Err(crate::Error::unsupported("this store sums up no costs"))
+    }
 
     /// One comment.
     async fn comment(&self, workspace: &str, id: Uuid) -> Result<Option<Comment>>;
@@ -408,6 +424,8 @@ pub struct SpanTotals {
     pub usage: BTreeMap<String, i64>,
     /// The providers asked.
     pub providers: Vec<String>,
+    /// The models asked.
+    pub models: Vec<String>,
     /// The mean of the spans' scores, by name.
     pub scores: BTreeMap<String, f64>,
 }
@@ -489,6 +507,18 @@ pub struct Query {
     pub limit: usize,
     /// Whether all that match are counted.
     pub count: Count,
+    /// How much of each entry is read.
+    pub detail: Detail,
+}
+
+/// How much of an entry a list shows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Detail {
+    /// All that is known of it.
+    #[default]
+    Whole,
+    /// Without input, output and metadata, which takes a fraction of the time; [`Entry::has`] tells of them.
+    Outline,
 }
 
 /// Whether all that match are counted, which takes longer.
@@ -519,68 +549,4 @@ pub struct Found<T> {
     pub items: Vec<T>,
     /// How many were found in all.
     pub total: u64,
-}
-
-/// How sums are divided.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Bucket {
-    /// Not at all.
-    Whole,
-    /// By time of beginning, in stretches of so many seconds since the epoch.
-    Seconds(u32),
-}
-
-/// Sums over entries or threads.
-#[derive(Debug, Clone, PartialEq, Default)]
-pub struct Sums {
-    /// How many.
-    pub count: u64,
-    /// Of them, those with an error.
-    pub errors: u64,
-    /// Those with an input.
-    pub inputs: u64,
-    /// Those with an output.
-    pub outputs: u64,
-    /// Those with metadata.
-    pub metadata: u64,
-    /// Their labels.
-    pub tags: u64,
-    /// The threads they are in.
-    pub threads: u64,
-    /// Spans in them.
-    pub spans: u64,
-    /// Spans in them that ask a language model.
-    pub llm_spans: u64,
-    /// Durations in milliseconds, of those that ended; in order.
-    pub durations: Vec<f64>,
-    /// Milliseconds to the first token, in order.
-    pub first_tokens: Vec<f64>,
-    /// What they cost in US dollars.
-    pub cost: f64,
-    /// How many of them have a cost.
-    pub priced: u64,
-    /// What they count, by name: sum and how many.
-    pub usage: BTreeMap<String, (i64, u64)>,
-    /// Their scores, by name: sum and how many.
-    pub scores: BTreeMap<String, (f64, u64)>,
-}
-
-impl Sums {
-    /// The duration that a fraction of all does not exceed, between neighbours; `None` without durations.
-    pub fn quantile(sorted: &[f64], fraction: f64) -> Option<f64> {
-        let last = sorted.len().checked_sub(1)?;
-        #[expect(
-            clippy::cast_precision_loss,
-            clippy::cast_possible_truncation,
-            clippy::cast_sign_loss,
-            reason = "a place in a list that fits into memory"
-        )]
-        let (place, below) = {
-            let place = last as f64 * fraction.clamp(0.0, 1.0);
-            (place, place.floor() as usize)
-        };
-        let low = *sorted.get(below)?;
-        let high = sorted.get(below + 1).copied().unwrap_or(low);
-        Some(low + (high - low) * place.fract())
-    }
 }

@@ -5,12 +5,14 @@ use std::{io, path::PathBuf};
 use axum::body::Body;
 use bytes::Bytes;
 use futures::{StreamExt, TryStreamExt, stream};
-use stead_kernel::{DataDir, Error, Result};
+use stead_kernel::{DataDir, Error, Result, Timestamp};
 use tokio::{
     fs,
     io::{AsyncReadExt, AsyncWriteExt},
 };
 use uuid::Uuid;
+
+use super::sweep::old_drafts;
 
 /// The largest file, in bytes.
 const LARGEST: u64 = 1 << 30;
@@ -86,5 +88,28 @@ pub(super) async fn remove(data: &DataDir, id: Uuid) {
         && error.kind() != io::ErrorKind::NotFound
     {
         tracing::warn!(%error, attachment = %id, "an attached file could not be removed");
+    }
+}
+
+/// Removes what is left of uploads that ended early and were last written to before a time.
+pub(super) async fn remove_drafts(data: &DataDir, before: Timestamp) {
+    let Ok(mut entries) = fs::read_dir(folder(data)).await else {
+        // Nothing was ever attached.
+        return;
+    };
+    let mut found = Vec::new();
+    while let Ok(Some(entry)) = entries.next_entry().await {
+        let changed = entry
+            .metadata()
+            .await
+            .ok()
+            .and_then(|metadata| metadata.modified().ok());
+        let changed = changed.and_then(|time| Timestamp::try_from(time).ok());
+        found.push((entry.file_name().to_string_lossy().into_owned(), changed));
+    }
+    for name in old_drafts(&found, before) {
+        if let Err(error) = fs::remove_file(folder(data).join(name)).await {
+            tracing::warn!(%error, name, "what is left of an upload could not be removed");
+        }
     }
 }

@@ -7,11 +7,13 @@ mod files;
 mod routes;
 mod shape;
 mod store;
+mod sweep;
 
 use stead_kernel::Collection;
 
 pub(super) use routes::routes;
 pub(super) use store::forget;
+pub(super) use sweep::start as start_sweeps;
 
 /// Their collection.
 pub(super) const COLLECTIONS: [Collection; 1] = [Collection {

@@ -47,7 +47,7 @@ fn key(caller: &Caller, id: Uuid) -> RecordKey {
     }
 }
 
-fn read(record: &Record) -> Result<(Uuid, Attachment)> {
+pub(super) fn read(record: &Record) -> Result<(Uuid, Attachment)> {
     let damaged = |error: &dyn std::fmt::Display| {
         Error::internal(format!("the record of an attached file is damaged: {error}"))
     };

@@ -4,11 +4,14 @@
 //! stored whole or not at all.
 
 mod convert;
+mod file_routes;
 mod item_routes;
 mod items;
+mod own;
 mod plan;
 mod routes;
 mod shape;
+mod source_routes;
 mod store;
 mod version_routes;
 mod walk;
@@ -20,7 +23,7 @@ use super::Opik;
 
 pub(crate) use self::{
     items::Part,
-    shape::Version,
+    shape::{Dataset, Item, Version},
     store::{Datasets, Named, merge},
     walk::View,
 };
@@ -54,5 +57,7 @@ pub(super) const COLLECTIONS: [Collection; 4] = [
 pub(super) fn routes() -> Router<Opik> {
     routes::routes()
         .merge(item_routes::routes())
+        .merge(file_routes::routes())
+        .merge(source_routes::routes())
         .merge(version_routes::routes())
 }

@@ -40,7 +40,7 @@ pub(super) fn routes() -> Router<Opik> {
 }
 
 /// What says whether there is such a field of what is counted.
-pub(super) fn known_of(of: Counted) -> fn(&str) -> bool {
+pub(crate) fn known_of(of: Counted) -> fn(&str) -> bool {
     match of {
         Counted::Traces => fields::known(Kind::Trace),
         Counted::Spans => fields::known(Kind::Span),

@@ -7,10 +7,10 @@ use axum::{
     routing::{get, post},
 };
 use serde::Deserialize;
-use serde_json::{Value, json};
+use serde_json::{Value, json, value::RawValue};
 use stead_kernel::{
     Timestamp,
-    ports::traces::{self, Bucket, Count, Counted, Filter, Kind, Operator},
+    ports::traces::{self, Bucket, Count, Counted, Detail, Filter, Kind, Operator},
 };
 use uuid::Uuid;
 
@@ -105,6 +105,7 @@ async fn search(
         after: asked.last_retrieved_id,
         limit: stream_limit(asked.limit)?,
         count: Count::None,
+        detail: part.detail(),
         ..traces::Query::default()
     };
     let found = opik.ports.traces.entries(kind, query).await?;
@@ -162,14 +163,8 @@ pub(super) async fn list(
     caller: Caller,
     State(opik): State<Opik>,
     query: Query,
-) -> Result<Reply<PageOf<Value>>, OpikError> {
+) -> Result<Reply<PageOf<Box<RawValue>>>, OpikError> {
     let paging = Paging::of(&query, 10)?;
-    let asked = traces::Query {
-        order: order(query.text("sorting"), known(kind))?,
-        offset: paging.offset(),
-        limit: paging.size,
-        ..query_of(kind, &opik, &caller, &query).await?
-    };
     let without: Option<Vec<String>> = query
         .text("exclude")
         .map(serde_json::from_str)
@@ -179,11 +174,18 @@ pub(super) async fn list(
         slim: query.flag("truncate"),
         without: without.unwrap_or_default(),
     };
+    let asked = traces::Query {
+        order: order(query.text("sorting"), known(kind))?,
+        offset: paging.offset(),
+        limit: paging.size,
+        detail: part.detail(),
+        ..query_of(kind, &opik, &caller, &query).await?
+    };
     let found = opik.ports.traces.entries(kind, asked).await?;
     let shown = found
         .items
         .iter()
-        .map(|entry| serde_json::to_value(Shown { entry, part: &part }));
+        .map(|entry| serde_json::value::to_raw_value(&Shown { entry, part: &part }));
     let items = shown.collect::<Result<Vec<_>, _>>().map_err(stead_kernel_error)?;
     Ok(Reply(paging.around(items, found.total, sortable(kind))))
 }
@@ -240,6 +242,7 @@ async fn exists(
         filters,
         limit: 1,
         count: Count::None,
+        detail: Detail::Outline,
         ..traces::Query::default()
     };
     let found = opik.ports.traces.entries(kind, asked).await?;

@@ -4,7 +4,7 @@ use serde::{Serialize, Serializer, ser::SerializeMap};
 use serde_json::{Value, json};
 use stead_kernel::{
     Timestamp,
-    ports::traces::{Comment, Entry, Json, Kind, Score},
+    ports::traces::{Comment, Detail, Entry, Json, Kind, Score},
 };
 
 use super::scores::shown as shown_scores;
@@ -20,6 +20,18 @@ pub(in crate::opik) struct Part {
     pub(in crate::opik) slim: bool,
     /// Fields that are left out.
     pub(in crate::opik) without: Vec<String>,
+}
+
+impl Part {
+    /// How much must be read for it.
+    pub(super) fn detail(&self) -> Detail {
+        let is_out = |name: &&str| self.without.iter().any(|out| out == name);
+        if ["input", "output", "metadata"].iter().all(is_out) {
+            Detail::Outline
+        } else {
+            Detail::Whole
+        }
+    }
 }
 
 /// An entry on its way out.

@@ -1,7 +1,7 @@
 //! Statistics as Opik lists them: `{"stats": [{"name", "type", "value"}]}`. Pure.
 
 use serde_json::{Value, json};
-use stead_kernel::ports::traces::{Counted, Sums};
+use stead_kernel::ports::traces::{Counted, Sketch, Sums};
 
 use super::scores::average;
 
@@ -48,12 +48,12 @@ pub(in crate::opik) fn of_sums(of: Counted, sums: &Sums) -> Value {
 }
 
 /// A statistic of three quantiles.
-fn quantiles(name: &str, sorted: &[f64]) -> Value {
-    json!({"name": name, "type": "PERCENTAGE", "value": percentages(sorted)})
+fn quantiles(name: &str, times: &Sketch) -> Value {
+    json!({"name": name, "type": "PERCENTAGE", "value": percentages(times)})
 }
 
 /// `{"p50", "p90", "p99"}`.
-pub(in crate::opik) fn percentages(sorted: &[f64]) -> Value {
-    let at = |fraction| Sums::quantile(sorted, fraction).unwrap_or_default();
+pub(in crate::opik) fn percentages(times: &Sketch) -> Value {
+    let at = |fraction| times.quantile_ms(fraction).unwrap_or_default();
     json!({"p50": at(0.5), "p90": at(0.9), "p99": at(0.99)})
 }

@@ -7,6 +7,7 @@ mod bulk;
 mod compare;
 mod compare_routes;
 mod item_routes;
+pub(crate) mod own;
 mod routes;
 mod shape;
 mod store;

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Map, Value, json};
-use stead_kernel::ports::traces::{self, Entry, Score};
+use stead_kernel::ports::traces::{Entry, Score};
 
 use super::shape::Item;
 use crate::opik::assertions::Assertion;
@@ -99,7 +99,7 @@ impl Sums {
 
     /// The middle duration in milliseconds.
     pub(crate) fn median(&self) -> Option<f64> {
-        traces::Sums::quantile(&self.sorted(), 0.5)
+        quantile(&self.sorted(), 0.5)
     }
 
     /// What all traces cost, in US dollars; none when no trace has a cost.
@@ -177,7 +177,7 @@ impl Sums {
 }
 
 fn percentiles(sorted: &[f64]) -> Value {
-    let at = |fraction: f64| traces::Sums::quantile(sorted, fraction);
+    let at = |fraction: f64| quantile(sorted, fraction);
     json!({"p50": at(0.5), "p90": at(0.9), "p99": at(0.99)})
 }
 
@@ -202,4 +202,22 @@ fn mean(sum: f64, count: u64) -> f64 {
 #[expect(clippy::cast_precision_loss, reason = "a count of things in memory")]
 fn ratio(part: u64, whole: u64) -> f64 {
     part as f64 / (whole.max(1) as f64)
+}
+
+/// The value that a fraction of all does not exceed, between neighbours; `None` without any.
+fn quantile(sorted: &[f64], fraction: f64) -> Option<f64> {
+    let last = sorted.len().checked_sub(1)?;
+    #[expect(
+        clippy::cast_precision_loss,
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "a place in a list that fits into memory"
+    )]
+    let (place, below) = {
+        let place = last as f64 * fraction.clamp(0.0, 1.0);
+        (place, place.floor() as usize)
+    };
+    let low = *sorted.get(below)?;
+    let high = sorted.get(below + 1).copied().unwrap_or(low);
+    Some(low + (high - low) * place.fract())
 }

@@ -1,5 +1,6 @@
 //! The applications' projects: made by name at the first write, kept as records.
 
+mod breakdown;
 mod routes;
 mod shape;
 mod stats;

@@ -13,6 +13,7 @@ use stead_kernel::{
 };
 use uuid::Uuid;
 
+use super::breakdown::{Breakdown, Line};
 use crate::opik::{
     Caller, Opik,
     entries::{average, known_of, percentages, scored_names},
@@ -142,14 +143,8 @@ struct Asked {
     breakdown: Option<Breakdown>,
 }
 
-#[derive(Debug, Deserialize)]
-struct Breakdown {
-    #[serde(default)]
-    field: Option<String>,
-}
-
 /// The lines of a metric for the sums of one stretch of time.
-type Lines = fn(&Sums) -> Vec<(String, f64)>;
+pub(super) type Lines = fn(&Sums) -> Vec<(String, f64)>;
 
 #[expect(clippy::cast_precision_loss, reason = "counts far below 2^53")]
 fn number(count: u64) -> f64 {
@@ -182,18 +177,13 @@ fn durations(sums: &Sums) -> Vec<(String, f64)> {
     ];
     let known = quantiles
         .into_iter()
-        .filter_map(|(name, fraction)| Some((name.to_owned(), Sums::quantile(&sums.durations, fraction)?)));
+        .filter_map(|(name, fraction)| Some((name.to_owned(), sums.durations.quantile_ms(fraction)?)));
     known.collect()
 }
 
 fn mean_duration(sums: &Sums) -> Vec<(String, f64)> {
-    if sums.durations.is_empty() {
-        return Vec::new();
-    }
-    one(
-        "avg_duration",
-        average(sums.durations.iter().sum(), sums.durations.len() as u64),
-    )
+    let mean = sums.durations.mean_ms();
+    mean.map_or_else(Vec::new, |mean| one("avg_duration", mean))
 }
 
 fn error_rate(sums: &Sums) -> Vec<(String, f64)> {
@@ -252,15 +242,6 @@ async fn metrics(
     Json(asked): Json<Asked>,
 ) -> Result<Reply<Value>, OpikError> {
     opik.projects.get(&caller.workspace, id).await?;
-    let broken_down = asked
-        .breakdown
-        .as_ref()
-        .and_then(|breakdown| breakdown.field.as_deref());
-    if broken_down.is_some_and(|field| !field.eq_ignore_ascii_case("none")) {
-        return Err(
-            stead_kernel::Error::unsupported("metrics cannot be broken down in this server yet").into(),
-        );
-    }
     let Some((of, lines)) = metric(&asked.metric_type) else {
         return Err(stead_kernel::Error::unsupported(format!(
             "there is no metric {} in this server",
@@ -284,42 +265,58 @@ async fn metrics(
         ..all_of(&caller.workspace, id)
     };
     let bucket = length.map_or(Bucket::Whole, Bucket::Seconds);
-    let sums = opik.ports.traces.sums(of, query, bucket).await?;
-    let results = series(&sums, lines, (since, until, length));
+    let breakdown = asked.breakdown.unwrap_or_default();
+    let results = if let Some(field) = breakdown.field(of)? {
+        let groups = opik.ports.traces.sums_by(of, query, bucket, field).await?;
+        let mut seen: Vec<Timestamp> = groups
+            .iter()
+            .flat_map(|(_, sums)| sums.iter().map(|(at, _)| *at))
+            .collect();
+        seen.sort_unstable();
+        seen.dedup();
+        let times = times(&seen, since, until, length);
+        let lines = breakdown.lines(groups, lines);
+        lines.iter().map(|line| points(line, &times, length)).collect()
+    } else {
+        let sums = opik.ports.traces.sums(of, query, bucket).await?;
+        series(&sums, lines, (since, until, length))
+    };
     Ok(Reply(json!({
         "project_id": id, "metric_type": asked.metric_type, "interval": interval, "results": results,
     })))
 }
 
-/// A line for each name, with a point for each stretch of time; null where there is nothing.
+/// A line for each name, with a point for each stretch of time.
 fn series(
     sums: &[(Timestamp, Sums)],
     lines: Lines,
     (since, until, length): (Option<Timestamp>, Option<Timestamp>, Option<u32>),
 ) -> Vec<Value> {
-    let times = times(sums, since, until, length);
-    let mut names: Vec<String> = Vec::new();
-    let mut values: Vec<(Timestamp, Vec<(String, f64)>)> = Vec::new();
+    let seen: Vec<Timestamp> = sums.iter().map(|(at, _)| *at).collect();
+    let times = times(&seen, since, until, length);
+    let mut found: Vec<Line> = Vec::new();
     for (time, sums) in sums {
-        let found = lines(sums);
-        for (name, _) in &found {
-            if !names.contains(name) {
-                names.push(name.clone());
+        for (name, value) in lines(sums) {
+            match found.iter_mut().find(|(own, _)| *own == name) {
+                Some((_, values)) => values.push((*time, value)),
+                None => found.push((name, vec![(*time, value)])),
             }
         }
-        values.push((*time, found));
     }
-    let value = |name: &str, at: Timestamp| {
-        let (_, found) = values.iter().find(|(time, _)| *time == at || length.is_none())?;
-        found.iter().find(|(own, _)| own == name).map(|(_, value)| *value)
+    found.iter().map(|line| points(line, &times, length)).collect()
+}
+
+/// A line with a point for each stretch of time; null where there is nothing.
+fn points((name, values): &Line, times: &[Timestamp], length: Option<u32>) -> Value {
+    let value = |at: Timestamp| {
+        let found = values.iter().find(|(time, _)| *time == at || length.is_none());
+        found.map(|(_, value)| *value)
     };
-    let line = |name: &String| {
-        let points = times
-            .iter()
-            .map(|at| json!({"time": text(*at), "value": value(name, *at)}));
-        json!({"name": name, "data": points.collect::<Vec<_>>()})
-    };
-    names.iter().map(line).collect()
+    let data: Vec<Value> = times
+        .iter()
+        .map(|at| json!({"time": text(*at), "value": value(*at)}))
+        .collect();
+    json!({"name": name, "data": data})
 }
 
 /// The most points of a line.
@@ -327,12 +324,12 @@ const POINTS: usize = 10_000;
 
 /// When the stretches of time begin.
 fn times(
-    sums: &[(Timestamp, Sums)],
+    seen: &[Timestamp],
     since: Option<Timestamp>,
     until: Option<Timestamp>,
     length: Option<u32>,
 ) -> Vec<Timestamp> {
-    let own = || sums.iter().map(|(time, _)| *time).collect();
+    let own = || seen.to_vec();
     let (Some(length), Some(since)) = (length.map(i64::from), since) else {
         return match length {
             None => vec![since.unwrap_or_default()],
@@ -341,7 +338,7 @@ fn times(
     };
     let first = since.as_second().div_euclid(length) * length;
     let last = until
-        .or_else(|| sums.last().map(|(time, _)| *time))
+        .or_else(|| seen.last().copied())
         .unwrap_or(since)
         .as_second();
     let seconds = (0_i64..)
@@ -402,7 +399,7 @@ async fn cards(
     };
     let now = whole(&opik, of, between(since, until)).await?;
     let then = whole(&opik, of, between(before, since)).await?;
-    let duration = |sums: &Sums| average(sums.durations.iter().sum(), sums.durations.len() as u64);
+    let duration = |sums: &Sums| sums.durations.mean_ms().unwrap_or_default();
     let card = |name: &str, current: f64, previous: f64| json!({"type": name, "current_value": current, "previous_value": previous});
     Ok(Reply(json!({"stats": [
         card("count", number(now.count), number(then.count)),

@@ -2,6 +2,7 @@
 //!
 //! *Invariant:* a version's template never changes; an environment is that of one version of a prompt at most.
 
+mod own;
 mod routes;
 mod shape;
 mod store;
@@ -13,6 +14,7 @@ use stead_kernel::Collection;
 
 use super::Opik;
 
+pub(crate) use own::Chosen;
 pub(crate) use store::Prompts;
 
 const PROMPTS: &str = "opik.prompts";

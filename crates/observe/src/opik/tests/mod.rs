@@ -16,7 +16,7 @@ use stead_kernel::{
     http::Connection,
     ports::{Prices, Traces},
 };
-use stead_telemetry::{TraceOptions, TraceStore};
+use stead_telemetry::{SignalOptions, SignalStore, TraceOptions, TraceStore};
 use stead_testkit::{ManualClock, NoPrices, World};
 use tower::ServiceExt;
 
@@ -25,7 +25,8 @@ pub(crate) struct Stand {
     pub(crate) router: Router,
     pub(crate) clock: Arc<ManualClock>,
     pub(crate) store: Arc<TraceStore>,
-    _world: World,
+    pub(crate) signals: Arc<SignalStore>,
+    pub(crate) world: World,
 }
 
 /// Who asks.
@@ -80,11 +81,22 @@ pub(crate) fn stand_with(local: OpikLocal, prices: Arc<dyn Prices>) -> Stand {
             retention_days: 30,
             clock: clock.clone(),
             prices,
+            rate: 0,
             tasks: context.tasks.clone(),
         })
-        .unwrap(),
+        .unwrap()
+        .telling(Arc::clone(&context.ports.feed)),
     );
     context.ports.traces = Arc::clone(&store) as Arc<dyn Traces>;
+    let signals = SignalStore::open(SignalOptions {
+        folder: context.data.signals(),
+        retention_days: 30,
+        clock: clock.clone(),
+        rate: 0,
+        tasks: context.tasks.clone(),
+    });
+    let signals = Arc::new(signals.unwrap().telling(Arc::clone(&context.ports.feed)));
+    context.ports.signals = Arc::clone(&signals) as _;
     context.settings = Arc::new(Settings {
         opik_local: local,
         ..Settings::default()
@@ -92,11 +104,17 @@ pub(crate) fn stand_with(local: OpikLocal, prices: Arc<dyn Prices>) -> Stand {
     Stand {
         router: {
             let opik = super::opik(&context);
-            super::routes(&context, opik.clone()).merge(crate::otlp::routes(&context, opik))
+            super::routes(&context, opik.clone())
+                .merge(crate::traces::routes(&opik))
+                .merge(crate::routes::routes(&opik))
+                .merge(crate::logs::routes(&opik))
+                .merge(crate::metrics::routes(&opik))
+                .merge(crate::otlp::routes(&context, opik))
         },
         clock,
         store,
-        _world: world,
+        signals,
+        world,
     }
 }
 

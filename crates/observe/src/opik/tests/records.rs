@@ -218,11 +218,14 @@ async fn what_sdk_2_2_122_sent_is_answered_as_it_was_then() {
 #[tokio::test]
 async fn what_is_not_there_is_refused_as_such() {
     let stand = stand(OpikLocal::On);
-    for path in [
-        "/opik/api/v1/private/alerts",
-        "/opik/v1/private/automations/evaluators",
+    for (method, path) in [
+        (Method::GET, "/opik/api/v1/private/guardrails"),
+        (Method::GET, "/opik/v1/private/agent-configs/blueprints"),
+        (Method::GET, "/opik/api/v1/private/experiments/groups"),
+        (Method::POST, "/opik/api/v1/private/experiments/execute"),
+        (Method::GET, "/opik/api/v1/private/datasets/export-jobs"),
     ] {
-        let answered = stand.ask(Method::GET, path, None).await;
+        let answered = stand.ask(method, path, None).await;
         assert_eq!(answered.status, StatusCode::NOT_IMPLEMENTED, "{path}");
         assert_eq!(answered.json()["reason"], "unsupported", "{path}");
     }

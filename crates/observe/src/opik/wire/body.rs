@@ -89,7 +89,8 @@ fn is_gzip(headers: &HeaderMap) -> Result<bool, OpikError> {
     }
 }
 
-fn inflate(bytes: &[u8], limit: usize) -> Result<Vec<u8>, OpikError> {
+/// What is compressed with gzip, of at most `limit` bytes once it is not.
+pub(crate) fn inflate(bytes: &[u8], limit: usize) -> Result<Vec<u8>, OpikError> {
     let mut plain = Vec::with_capacity(bytes.len().saturating_mul(6).min(limit));
     let bound = u64::try_from(limit).unwrap_or(u64::MAX).saturating_add(1);
     MultiGzDecoder::new(bytes)

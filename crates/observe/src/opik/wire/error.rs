@@ -3,11 +3,14 @@
 
 use axum::{
     Json,
-    http::{HeaderValue, StatusCode, header},
+    http::{HeaderName, HeaderValue, StatusCode, header},
     response::{IntoResponse, Response},
 };
 use serde_json::{Value, json};
 use stead_kernel::{Error, Reason, http};
+
+/// In how many seconds there is something left of a limit.
+const RATE_LIMIT_RESET: HeaderName = HeaderName::from_static("ratelimit-reset");
 
 /// An error in Opik's form.
 #[derive(Debug)]
@@ -80,9 +83,30 @@ impl IntoResponse for OpikError {
         if let Some(delay) = self.error.get_retry_after() {
             let seconds = delay.as_secs_f64().ceil().max(1.0);
             if let Ok(value) = HeaderValue::try_from(format!("{seconds:.0}")) {
+                // The SDKs wait for as long as this one says (`opik.rate_limit`).
+                if self.status == StatusCode::TOO_MANY_REQUESTS {
+                    response.headers_mut().insert(RATE_LIMIT_RESET, value.clone());
+                }
                 response.headers_mut().insert(header::RETRY_AFTER, value);
             }
         }
         response
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn a_share_that_is_used_up_is_429_with_what_the_sdks_wait_for() {
+        let error = Error::exhausted("too much").retry_after(Duration::from_millis(1_200));
+        let response = OpikError::from(error).into_response();
+        assert_eq!(response.status(), StatusCode::TOO_MANY_REQUESTS);
+        for name in ["retry-after", "ratelimit-reset"] {
+            assert_eq!(response.headers()[name], "2", "{name}");
+        }
     }
 }

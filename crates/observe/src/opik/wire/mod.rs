@@ -9,7 +9,7 @@ mod query;
 mod stream;
 mod times;
 
-pub(crate) use body::{Json, plain_body};
+pub(crate) use body::{Json, inflate, plain_body};
 pub(crate) use error::OpikError;
 pub(crate) use filters::{Written, filters, order, typed};
 pub(crate) use ids::{IdList, id_of, new_id};

@@ -15,9 +15,9 @@ use crate::{
 #[tokio::test]
 async fn every_door_takes_protobuf_and_json_compressed_or_not() {
     let stand = stand(OpikLocal::On);
-    let doors = super::super::TRACES;
+    let doors = super::super::DOORS.map(|door| format!("{door}/traces"));
     let mut trace = 0;
-    for door in doors {
+    for door in &doors {
         for media in [PROTOBUF, JSON] {
             for compressed in [false, true] {
                 trace += 1;
@@ -101,11 +101,6 @@ async fn what_cannot_be_taken_is_refused_in_the_encoding_of_the_request() {
     );
     let answered = send(&stand, path, &[("content-type", "text/plain")], Vec::new()).await;
     assert_eq!(answered.status, StatusCode::UNSUPPORTED_MEDIA_TYPE);
-    for path in super::super::OTHERS {
-        let answered = send(&stand, path, &[("content-type", JSON)], b"{}".to_vec()).await;
-        assert_eq!(answered.status, StatusCode::NOT_IMPLEMENTED, "{path}");
-        assert_eq!(answered.json()["reason"], "unsupported");
-    }
     stand.store.close().await;
 }
 

@@ -1,6 +1,8 @@
 //! The routes over a real store, read back as Opik's SDKs read.
 
+mod costs;
 mod doors;
+mod signals;
 mod trees;
 
 use axum::body::Body;
@@ -21,7 +23,7 @@ const BEGAN: u64 = 1_795_244_040_000_000_000;
 const SECOND: u64 = 1_000_000_000;
 
 /// A name and a text or a number.
-fn pair(key: &str, value: impl Into<Told>) -> KeyValue {
+pub(crate) fn pair(key: &str, value: impl Into<Told>) -> KeyValue {
     KeyValue {
         key: key.into(),
         value: Some(AnyValue {
@@ -32,7 +34,7 @@ fn pair(key: &str, value: impl Into<Told>) -> KeyValue {
 }
 
 /// A value of an attribute.
-struct Told(Any);
+pub(crate) struct Told(Any);
 
 impl From<&str> for Told {
     fn from(text: &str) -> Self {
@@ -53,7 +55,7 @@ impl From<f64> for Told {
 }
 
 /// A span that begins so many seconds after all and lasts one; 0 for no parent.
-fn span(trace: u8, id: u8, parent: u8, second: u64, attributes: Vec<KeyValue>) -> Span {
+pub(crate) fn span(trace: u8, id: u8, parent: u8, second: u64, attributes: Vec<KeyValue>) -> Span {
     Span {
         trace_id: vec![trace; 16],
         span_id: vec![id; 8],
@@ -67,7 +69,7 @@ fn span(trace: u8, id: u8, parent: u8, second: u64, attributes: Vec<KeyValue>) -
 }
 
 /// A request with these spans of a service.
-fn export(resource: Vec<KeyValue>, spans: Vec<Span>) -> ExportTraceServiceRequest {
+pub(crate) fn export(resource: Vec<KeyValue>, spans: Vec<Span>) -> ExportTraceServiceRequest {
     ExportTraceServiceRequest {
         resource_spans: vec![ResourceSpans {
             resource: Some(Resource {
@@ -100,7 +102,7 @@ async fn send(stand: &Stand, path: &str, headers: &[(&str, &str)], body: Vec<u8>
 }
 
 /// Exports in protobuf, and is taken whole.
-async fn tell(stand: &Stand, export: &ExportTraceServiceRequest) {
+pub(crate) async fn tell(stand: &Stand, export: &ExportTraceServiceRequest) {
     let answered = send(
         stand,
         "/otlp/v1/traces",

@@ -240,7 +240,7 @@ async fn a_day_of_a_newer_version_is_refused_in_one_sentence() {
     assert!(
         error
             .message()
-            .ends_with("2026-11-21.db has format 9, and this version of stead knows formats up to 5")
+            .ends_with("2026-11-21.db has format 9, and this version of stead knows formats up to 6")
     );
 }
 
@@ -288,7 +288,8 @@ fn downgrade(path: &std::path::Path) {
     connection.execute_batch(&old).unwrap();
     if path.ends_with("2026-11-21.db") {
         let narrow = "ALTER TABLE requests DROP COLUMN team; ALTER TABLE requests DROP COLUMN replica;
-                      ALTER TABLE requests DROP COLUMN usage; ALTER TABLE requests DROP COLUMN spans;";
+                      ALTER TABLE requests DROP COLUMN usage; ALTER TABLE requests DROP COLUMN spans;
+                      DROP TABLE gone;";
         connection.execute_batch(narrow).unwrap();
     }
 }

@@ -271,3 +271,36 @@ async fn a_time_far_in_the_future_becomes_the_time_of_arrival() {
     let rows = bench.list(RequestQuery::default()).await;
     assert_eq!(rows.iter().map(|row| row.started).collect::<Vec<_>>(), [at(0)]);
 }
+
+#[tokio::test]
+async fn requests_that_are_retired_are_gone_and_counted_once_even_when_they_are_sent_again() {
+    let mut bench = Bench::new();
+    let mut rows: Vec<RequestRow> = (0..1_200)
+        .map(|number| row(number, -DAY + i64::from(number)))
+        .collect();
+    rows.push(RequestRow {
+        id: "odd".into(),
+        ..full_row()
+    });
+    rows.push(RequestRow {
+        project: "research".into(),
+        ..row(5_000, -DAY)
+    });
+    bench.append(&rows).await.unwrap();
+    let usage = async |bench: &Bench| bench.store.usage(UsageQuery::default()).await.unwrap();
+    let before = usage(&bench).await;
+    assert_eq!(bench.store.retire("default", at(-60)).await.unwrap(), 1_200);
+    assert_eq!(bench.store.retire("default", at(1)).await.unwrap(), 1);
+    bench.reopen();
+    bench.append(&rows).await.unwrap();
+    assert_eq!(usage(&bench).await, before);
+    let left = bench
+        .list(RequestQuery {
+            limit: 10,
+            ..RequestQuery::default()
+        })
+        .await;
+    assert_eq!(left.len(), 1);
+    assert_eq!(left[0].project, "research");
+    assert!(bench.store.request("odd").await.unwrap().is_none());
+}

@@ -1,0 +1,1 @@
+import{t as e}from"./Icon.js";import{i as t,r as n}from"./index-client.js";var r=new Set([`$$slots`,`$$events`,`$$legacy`]);function i(i,a){let o=n(a,r),s={name:`arrow-up`,size:24,node:[[`path`,{d:`m5 12 7-7 7 7`}],[`path`,{d:`M12 19V5`}]]};e(i,t(()=>o,{get icon(){return s}}))}export{i as t};

@@ -1,0 +1,1 @@
+import{t as e}from"./Icon.js";import{i as t,r as n}from"./index-client.js";var r=new Set([`$$slots`,`$$events`,`$$legacy`]);function i(i,a){let o=n(a,r),s={name:`database`,size:24,node:[[`ellipse`,{cx:`12`,cy:`5`,rx:`9`,ry:`3`}],[`path`,{d:`M3 5V19A9 3 0 0 0 21 19V5`}],[`path`,{d:`M3 12A9 3 0 0 0 21 12`}]]};e(i,t(()=>o,{get icon(){return s}}))}export{i as t};

@@ -1,0 +1,1 @@
+import{t as e}from"./Icon.js";import{i as t,r as n}from"./index-client.js";var r=new Set([`$$slots`,`$$events`,`$$legacy`]);function i(i,a){let o=n(a,r),s={name:`ellipsis`,size:24,node:[[`circle`,{cx:`12`,cy:`12`,r:`1`}],[`circle`,{cx:`19`,cy:`12`,r:`1`}],[`circle`,{cx:`5`,cy:`12`,r:`1`}]],aliases:[`more-horizontal`]};e(i,t(()=>o,{get icon(){return s}}))}export{i as t};

@@ -1,0 +1,1 @@
+function e(e,t){let n=t.flatMap(e=>(e.status?.models??e.spec?.models??[]).map(t=>`${e.metadata.name}/${t}`));return[...e.map(e=>e.metadata.name),...n]}export{e as t};
