@@ -232,6 +232,93 @@ test("documents are asked with citations over the real embedding model", async (
   expect(told).toContain("by dancing");
 });
 
+/** A tone of so many seconds, as a WAV file of 8,000 samples a second. */
+function tone(seconds: number): Buffer {
+  const size = 8000 * seconds;
+  const wav = Buffer.alloc(44 + size);
+  wav.write("RIFF", 0);
+  wav.writeUInt32LE(36 + size, 4);
+  wav.write("WAVEfmt ", 8);
+  for (const [at, value] of [[16, 16], [24, 8000], [28, 8000], [40, size]] as const) wav.writeUInt32LE(value, at);
+  for (const [at, value] of [[20, 1], [22, 1], [32, 1], [34, 8]] as const) wav.writeUInt16LE(value, at);
+  wav.write("data", 36);
+  for (let index = 0; index < size; index++) wav[44 + index] = 128 + Math.round(60 * Math.sin(index / 3));
+  return wav;
+}
+
+test("answers are read aloud and questions dictated, once there are models that speak and hear", async () => {
+  let seconds = 0.4;
+  script.answer = async (_, response, request) => {
+    if (request.url?.endsWith("/audio/speech")) response.writeHead(200, { "content-type": "audio/wav" }).end(tone(seconds));
+    else if (request.url?.endsWith("/audio/transcriptions")) response.writeHead(200, { "content-type": "application/json" }).end('{"text":" What is a bee? "}');
+    else await say(response, ["An **insect** that [dances](http://127.0.0.1:1/).\n\n```js\nhum()\n```"]);
+  };
+  const { page, errors } = await chat("scripted");
+  await ask(page, "What?");
+  await page.getByRole("button", { name: "Copy the answer" }).waitFor();
+  expect(await page.getByRole("button", { name: "Read aloud" }).count()).toBe(0);
+  expect(await page.getByRole("button", { name: "Dictate" }).count()).toBe(0);
+  stead.apply(`apiVersion: stead.dev/v1alpha1
+kind: ModelRoute
+metadata: {name: voice}
+spec: {targets: [{provider: scripted, model: tts-1}]}
+---
+apiVersion: stead.dev/v1alpha1
+kind: ModelRoute
+metadata: {name: ears}
+spec: {targets: [{provider: scripted, model: whisper-1}]}
+`);
+  // How long every sound was that was played to its end.
+  await page.evaluate(() => {
+    const heard: number[] = ((window as unknown as { heard: number[] }).heard = []);
+    const Plain = Audio;
+    window.Audio = function (address: string) {
+      const sound = new Plain(address);
+      sound.addEventListener("ended", () => heard.push(sound.duration));
+      return sound;
+    } as unknown as typeof Audio;
+  });
+  const heard = () => page.evaluate(() => (window as unknown as { heard: number[] }).heard);
+  await page.getByRole("button", { name: "Read aloud" }).click();
+  await until("the sound to be over", async () => (await heard()).length === 1);
+  expect((await heard())[0]).toBeCloseTo(0.4, 1);
+  expect(script.asked.at(-1)).toMatchObject({ model: "tts-1", input: "An insect that dances.", voice: "alloy" });
+  await page.getByRole("button", { name: "Read aloud" }).waitFor();
+  // A voice of one's own, and a sound that is stopped.
+  await page.getByRole("button", { name: "System prompt and parameters" }).click();
+  await page.getByLabel("Voice").fill("nova");
+  await page.getByLabel("Voice").blur();
+  seconds = 600;
+  await page.getByRole("button", { name: "Read aloud" }).click();
+  await page.locator("[aria-label='Stop reading aloud'][aria-busy=false]").waitFor();
+  expect(script.asked.at(-1)).toMatchObject({ voice: "nova" });
+  expect(await violations(page)).toEqual([]);
+  await page.getByRole("button", { name: "Stop reading aloud" }).click();
+  await page.getByRole("button", { name: "Read aloud" }).waitFor();
+  expect(await heard()).toHaveLength(1);
+  // What is dictated stands after what was typed, and Escape throws it away.
+  await page.getByLabel("Your message").fill("Tell me:");
+  await page.getByRole("button", { name: "Dictate" }).click();
+  await page.getByRole("button", { name: "Stop dictating" }).waitFor();
+  const before = script.asked.length;
+  await page.getByLabel("Your message").press("Escape");
+  await page.getByRole("button", { name: "Dictate" }).click();
+  expect(await violations(page)).toEqual([]);
+  await page.getByRole("button", { name: "Stop dictating" }).click();
+  await until("what was said", async () => (await page.getByLabel("Your message").inputValue()) === "Tell me: What is a bee?");
+  expect(script.asked.length).toBe(before + 1);
+  const { form } = script.asked.at(-1) as { form: string };
+  expect(form).toMatch(/name="model"\r\n\r\nwhisper-1\r\n/);
+  // A recording as browsers make it: WebM begins so.
+  expect(form).toMatch(/filename="dictation\.webm"[\s\S]*?\r\n\r\n\x1a\x45\xdf\xa3/);
+  await until("the focus on it", async () => (await page.evaluate(() => document.activeElement?.id)) === "composer");
+  script.answer = (_, response) => void response.writeHead(400, { "content-type": "application/json" }).end('{"error":{"message":"no such voice"}}');
+  await page.getByRole("button", { name: "Read aloud" }).click();
+  await page.getByRole("status").getByText(/no such voice/).waitFor();
+  await page.getByRole("button", { name: "Read aloud" }).waitFor();
+  expect(errors).toEqual([]);
+});
+
 test("a share shows the branch to who is signed in, until it is taken back", async () => {
   script.answer = (_, response) => say(response, ["A secret of bread"]);
   const { page } = await chat("scripted");
@@ -260,7 +347,7 @@ describe.each(["light", "dark"] as const)("in %s", (theme) => {
     expect(await violations(page)).toEqual([]);
     await ask(page, "Fill it");
     await page.locator("table").waitFor();
-    await page.getByText(/tokens/).waitFor();
+    await page.getByText(/^\d+ tokens?$/).waitFor();
     expect(await violations(page)).toEqual([]);
     await page.getByRole("button", { name: "System prompt and parameters" }).click();
     await page.getByLabel("Temperature").waitFor();

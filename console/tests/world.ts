@@ -161,7 +161,9 @@ export class Script {
         response.writeHead(200, { "content-type": "application/json" }).end(JSON.stringify({ object: "list", data: models.map((id) => ({ id, object: "model" })) }));
         return;
       }
-      const body = JSON.parse(Buffer.concat(pieces).toString());
+      const whole = Buffer.concat(pieces);
+      // A form is kept as it came, one byte a letter.
+      const body = request.headers["content-type"]?.includes("json") ? JSON.parse(whole.toString()) : { form: whole.toString("latin1") };
       this.asked.push(body);
       await this.answer(body, response, request);
     });
@@ -199,7 +201,7 @@ export async function say(response: ServerResponse, pieces: string[], pause = 0)
 let browser: Browser | undefined;
 
 export async function launch(): Promise<Browser> {
-  browser ??= await chromium.launch({ executablePath: CHROMIUM, args: ["--no-sandbox", "--disable-dev-shm-usage"] });
+  browser ??= await chromium.launch({ executablePath: CHROMIUM, args: ["--no-sandbox", "--disable-dev-shm-usage", "--use-fake-device-for-media-stream"] });
   return browser;
 }
 
@@ -219,7 +221,7 @@ export async function enter(stead: Stead, look: Look = {}): Promise<{ page: Page
   const context = await (await launch()).newContext({
     viewport: { width: look.width ?? 1280, height: look.height ?? 800 },
     colorScheme: look.theme ?? "light",
-    permissions: ["clipboard-read", "clipboard-write"],
+    permissions: ["clipboard-read", "clipboard-write", "microphone"],
     baseURL: stead.address,
   });
   const page = await context.newPage();

@@ -1,1 +1,1 @@
-import{t as e}from"./Icon.js";import{i as t,r as n}from"./index-client.js";var r=new Set([`$$slots`,`$$events`,`$$legacy`]);function i(i,a){let o=n(a,r),s={name:`chevron-down`,size:24,node:[[`path`,{d:`m6 9 6 6 6-6`}]]};e(i,t(()=>o,{get icon(){return s}}))}export{i as t};
+import{t as e}from"./Icon.js";import{a as t,i as n}from"./index-client.js";var r=new Set([`$$slots`,`$$events`,`$$legacy`]);function i(i,a){let o=n(a,r),s={name:`chevron-down`,size:24,node:[[`path`,{d:`m6 9 6 6 6-6`}]]};e(i,t(()=>o,{get icon(){return s}}))}export{i as t};

@@ -1,1 +1,1 @@
-import{r as e}from"./client.js";import{B as t}from"./index.js";var n=`/opik/api/v1/private`,r=(r,i,a={})=>e(r,`${n}/${i}`,{...a,headers:{"comet-workspace":t.name}}),i=(e,r)=>`stead api ${e} '${n}/${r}' -H 'comet-workspace: ${t.name}'`;export{i as n,r as t};
+import{r as e}from"./client.js";import{Y as t}from"./index.js";var n=`/opik/api/v1/private`,r=(r,i,a={})=>e(r,`${n}/${i}`,{...a,headers:{"comet-workspace":t.name}}),i=(e,r)=>`stead api ${e} '${n}/${r}' -H 'comet-workspace: ${t.name}'`;export{i as n,r as t};

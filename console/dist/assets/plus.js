@@ -1,1 +1,1 @@
-import{t as e}from"./Icon.js";import{i as t,r as n}from"./index-client.js";var r=new Set([`$$slots`,`$$events`,`$$legacy`]);function i(i,a){let o=n(a,r),s={name:`plus`,size:24,node:[[`path`,{d:`M5 12h14`}],[`path`,{d:`M12 5v14`}]]};e(i,t(()=>o,{get icon(){return s}}))}export{i as t};
+import{t as e}from"./Icon.js";import{a as t,i as n}from"./index-client.js";var r=new Set([`$$slots`,`$$events`,`$$legacy`]);function i(i,a){let o=n(a,r),s={name:`plus`,size:24,node:[[`path`,{d:`M5 12h14`}],[`path`,{d:`M12 5v14`}]]};e(i,t(()=>o,{get icon(){return s}}))}export{i as t};

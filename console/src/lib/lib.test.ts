@@ -2,7 +2,7 @@ import { describe, expect, test } from "vitest";
 import { problemOf } from "./api/problem";
 import { Stream, address, type Change } from "./api/stream";
 import { rank } from "./commands.svelte";
-import { ago, bytes, duration, money } from "./format";
+import { ago, bytes, duration, money, plural } from "./format";
 import { caps, nameOf, step, type Binding } from "./keys.svelte";
 import { match, patchQuery } from "./router.svelte";
 import { windowOf } from "./ui/window";
@@ -63,6 +63,23 @@ test("numbers are told as people read them", () => {
   expect([0, 0.000021, 0.12, 3, 1234.5].map(money)).toEqual(["$0", "$0.000021", "$0.12", "$3.00", "$1,234.50"]);
   expect([5, 98_000_000, 1500].map(bytes)).toEqual(["5 B", "98.0 MB", "1.5 kB"]);
   expect(ago(1000, 62_000)).toBe("1 min");
+});
+
+test("one is told as one, and none and several as several", () => {
+  expect([0, 1, 2, 1200].map((amount) => plural(amount, "token"))).toEqual(["0 tokens", "1 token", "2 tokens", "1,200 tokens"]);
+  expect([1, 3].map((amount) => plural(amount, "request has", "requests have"))).toEqual(["1 request has", "3 requests have"]);
+});
+
+describe("a count of one", () => {
+  /** The text of pages, with what is counted in it as `{…}`. */
+  const sources = Object.entries(import.meta.glob<string>(["../**/*.svelte", "./**/*.ts", "!./**/*.test.ts"], { eager: true, query: "?raw", import: "default" }));
+  // A number in front of a word in the plural: `{count(n)} tokens`, `${list.length} items`.
+  const counted = /\{(?:count\([^{}]*\)|compact\([^{}]*\)|[\w.?!()]*\.length)\} [a-z]+s\b/g;
+  test("never stands with a plural: such words are `plural`'s", () => {
+    expect(sources.length).toBeGreaterThan(100);
+    const found = sources.flatMap(([path, text]) => [...text.matchAll(counted)].map(([what]) => `${path}: ${what}`));
+    expect(found).toEqual([]);
+  });
 });
 
 test("errors of all three APIs become one form", () => {

@@ -2,6 +2,7 @@ import { describe, expect, test } from "vitest";
 import { bodyOf, grow, speed, type Answer } from "./api/completions";
 import { Reader } from "./api/sse";
 import { json, markdown } from "./chat/export";
+import { abilities, spoken } from "./chat/speech";
 import { newId, type Thread } from "./chat/threads";
 import { Tree, type Said } from "./chat/tree";
 import { formulaAt } from "./markdown/math";
@@ -70,6 +71,47 @@ describe("a conversation", () => {
   test("gives its messages ids that sort by time", () => {
     expect(newId(1)).toMatch(/^00000000-0001-7[0-9a-f]{3}-[89ab]/);
     expect(newId(1_700_000_000_000) < newId(1_700_000_000_001)).toBe(true);
+  });
+});
+
+describe("what is spoken", () => {
+  test.each([
+    ["# Bees\n\nThey **dance**, [far](http://x/y) and `near`.", "Bees\nThey dance, far and near."],
+    ["- one\n- two\n\n> said\n\n1. first", "one\ntwo\nsaid\nfirst"],
+    ["Before\n```js\nlet a = 1;\n```\nafter", "Before\nafter"],
+    ["Before\n```js\nnever closed", "Before"],
+    ["Area $$\\pi r^2$$ of \\(r\\), at https://example.com/a?b", "Area of , at"],
+    ["| a | b |\n| --- | :-: |\n| 1 | 2 |", "a b\n1 2"],
+    ["2 * 3 and snake_case cost $5", "2 * 3 and snake_case cost $5"],
+    ["", ""],
+  ])("of %j is %j", (markdown, expected) => expect(spoken(markdown).join("¦")).toBe(expected));
+
+  test("is cut after sentences, and nothing of it is lost", () => {
+    const text = "A sentence that is spoken. ".repeat(500).trim();
+    const pieces = spoken(text);
+    expect(pieces.length).toBeGreaterThan(4);
+    expect(pieces.every((piece) => piece.length <= 3000 && piece.endsWith("."))).toBe(true);
+    expect(pieces.join(" ")).toBe(text);
+    expect(spoken("x".repeat(7000)).map((piece) => piece.length)).toEqual([3000, 3000, 1000]);
+  });
+});
+
+describe("who speaks and hears", () => {
+  const route = (name: string, ...models: string[]) => ({ metadata: { name }, spec: { targets: models.map((model) => ({ provider: "p", model })) } }) as never;
+  const provider = (...prices: object[]) => [{ metadata: { name: "p" }, spec: { prices } }] as never;
+  test("is known by what models are called, and a route comes before what it leads to", () => {
+    expect(abilities(["p/tts-1", "say", "p/whisper-1"], [route("say", "gpt-4o-mini-tts")], [])).toEqual({ speaks: "say", hears: "p/whisper-1" });
+    expect(abilities(["chat"], [route("chat", "gpt-4o")], [])).toEqual({});
+    expect(abilities(["p/Kokoro-82M", "p/gpt-4o-transcribe"], [], [])).toEqual({ speaks: "p/Kokoro-82M", hears: "p/gpt-4o-transcribe" });
+    expect(abilities(["p/attsense", "p/lasting-sorbet"], [], [])).toEqual({});
+  });
+  test("is a route only where all that it leads to can", () => {
+    expect(abilities(["mixed"], [route("mixed", "tts-1", "gpt-4o")], [])).toEqual({});
+    expect(abilities(["away"], [], [])).toEqual({});
+  });
+  test("is known by what is charged for letters that are spoken", () => {
+    expect(abilities(["own"], [route("own", "my.voice-2")], provider({ model: "my.*", perMillionCharacters: 15 }))).toEqual({ speaks: "own" });
+    expect(abilities(["own"], [route("own", "myxvoice")], provider({ model: "my.*", perMillionCharacters: 15 }))).toEqual({});
   });
 });
 

@@ -1,6 +1,5 @@
 /** Evaluations as the server has them: Opik's datasets and experiments, runs of suites, and comparisons. */
 
-
 export interface Score {
   name: string;
   value: number;
@@ -124,21 +123,6 @@ function parseLine(line: string, number: number): unknown {
     throw new Error(`line ${number} is no JSON: ${line.slice(0, 60)}`);
   }
 }
-
-/** What a suite can measure: its type, and what that says. */
-export const METRICS: { type: string; what: string; judge?: true }[] = [
-  { type: "equals", what: "The answer is what was expected." },
-  { type: "contains", what: "The answer holds what was expected." },
-  { type: "levenshtein", what: "How few letters differ from what was expected." },
-  { type: "rouge-l", what: "How much of the expected text stands in the same order." },
-  { type: "bleu", what: "How many groups of words are those that were expected." },
-  { type: "token-f1", what: "How many words are those that were expected." },
-  { type: "pii", what: "Whether the answer holds personal data." },
-  { type: "hallucination", what: "A model judges whether the answer is made up.", judge: true },
-  { type: "answer-relevance", what: "A model judges whether the question is answered.", judge: true },
-  { type: "context-precision", what: "A model judges whether the context fits the answer.", judge: true },
-  { type: "context-recall", what: "A model judges whether the context is used.", judge: true },
-];
 
 /** A UUID of version 7 (RFC 9562): what changes under one name is one version of a dataset. */
 export function uuid7(now = Date.now()): string {
