@@ -13,9 +13,9 @@ use tokio::time::sleep;
 use crate::{engine::Engine, store::StoreError};
 
 /// How many rows are delivered at a time.
-const BATCH: usize = 256;
+const BATCH: usize = 2_048;
 /// How long rows gather for the next delivery: each is a commit in two stores, and waits for the disk as writers do.
-const GATHERING: Duration = Duration::from_millis(50);
+const GATHERING: Duration = Duration::from_millis(100);
 /// The pause after a first failure; it doubles.
 const PAUSE: Duration = Duration::from_secs(1);
 /// The longest pause.

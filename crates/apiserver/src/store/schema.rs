@@ -42,6 +42,9 @@ CREATE TABLE changes (
 ) STRICT;
 CREATE TABLE outbox (id INTEGER PRIMARY KEY AUTOINCREMENT, event TEXT NOT NULL) STRICT;
 "];
+/// After how many pages of 4 KB the write-ahead log is brought into the file: a page that changes often is written once
+/// for all its changes until then.
+const LOG_PAGES: i64 = 4_000;
 /// To how many bytes the write-ahead log shrinks after it grew.
 const LOG_LIMIT: i64 = 16 << 20;
 /// Files up to this size are checked whole when they are opened.
@@ -92,6 +95,7 @@ fn prepare(connection: &Connection) -> rusqlite::Result<i64> {
     connection.pragma_update(None, "journal_mode", "WAL")?;
     connection.pragma_update(None, "synchronous", "FULL")?;
     connection.pragma_update(None, "foreign_keys", true)?;
+    connection.pragma_update(None, "wal_autocheckpoint", LOG_PAGES)?;
     connection.pragma_update(None, "journal_size_limit", LOG_LIMIT)?;
     Ok(version)
 }

@@ -2,30 +2,47 @@
 //!
 //! *Invariant:* what nobody takes is still there at the end, so that nothing that was told is dropped.
 
-use std::collections::BTreeMap;
-
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use opentelemetry_proto::tonic::common::v1::{AnyValue, KeyValue, any_value::Value as Any};
 use serde_json::{Map, Value};
 
-/// Names and values.
+/// Names and values, in the order of the names: so many names are looked for in each span, of which it has few, that
+/// looking is what counts. What was taken leaves its name without a value.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Attributes(BTreeMap<String, Value>);
+pub(super) struct Attributes(Vec<(String, Option<Value>)>);
 
 impl Attributes {
     /// As they came; of a name that came twice the last value counts.
     pub(super) fn new(pairs: Vec<KeyValue>) -> Self {
-        Self(object(pairs).collect())
+        Self::from_pairs(object(pairs))
+    }
+
+    fn from_pairs(pairs: impl Iterator<Item = (String, Value)>) -> Self {
+        let mut all: Vec<(String, Option<Value>)> = pairs.map(|(name, value)| (name, Some(value))).collect();
+        // Stable, so that the last of a name comes last.
+        all.sort_by(|(own, _), (other, _)| own.cmp(other));
+        all.dedup_by(|(next, value), (kept, last)| {
+            let is_same = next == kept;
+            if is_same {
+                *last = value.take();
+            }
+            is_same
+        });
+        Self(all)
+    }
+
+    fn place(&self, name: &str) -> Result<usize, usize> {
+        self.0.binary_search_by(|(own, _)| own.as_str().cmp(name))
     }
 
     /// Whether there is such a name.
     pub(super) fn has(&self, name: &str) -> bool {
-        self.0.contains_key(name)
+        self.get(name).is_some()
     }
 
     /// A value that stays.
     pub(super) fn get(&self, name: &str) -> Option<&Value> {
-        self.0.get(name)
+        self.0.get(self.place(name).ok()?)?.1.as_ref()
     }
 
     /// A text that stays, unless it is blank.
@@ -35,13 +52,14 @@ impl Attributes {
 
     /// A value.
     pub(super) fn take(&mut self, name: &str) -> Option<Value> {
-        self.0.remove(name)
+        let place = self.place(name).ok()?;
+        self.0.get_mut(place)?.1.take()
     }
 
     /// The first of these texts that there is; the others stay.
     pub(super) fn take_text(&mut self, names: &[&str]) -> Option<String> {
         let name = names.iter().find(|name| self.text(name).is_some())?;
-        match self.0.remove(*name)? {
+        match self.take(name)? {
             Value::String(text) => Some(text),
             _ => None,
         }
@@ -49,32 +67,35 @@ impl Attributes {
 
     /// The first of these values that there is, with its name; the others stay.
     pub(super) fn take_first<'a>(&mut self, names: &[&'a str]) -> Option<(&'a str, Value)> {
-        let name = *names.iter().find(|name| self.0.contains_key(**name))?;
-        Some((name, self.0.remove(name)?))
+        names.iter().find_map(|name| Some((*name, self.take(name)?)))
     }
 
     /// All whose names begin so, without that beginning.
     pub(super) fn take_below(&mut self, prefix: &str) -> Vec<(String, Value)> {
-        let mut rest = self.0.split_off(prefix);
-        let end = rest.keys().find(|name| !name.starts_with(prefix)).cloned();
-        if let Some(end) = end {
-            self.0.append(&mut rest.split_off(&end));
-        }
-        rest.into_iter()
-            .filter_map(|(name, value)| Some((name.strip_prefix(prefix)?.to_owned(), value)))
+        let (Ok(first) | Err(first)) = self.place(prefix);
+        let all = self.0.get_mut(first..).unwrap_or_default().iter_mut();
+        all.map_while(|(name, value)| Some((name.strip_prefix(prefix)?, value)))
+            .filter_map(|(rest, value)| Some((rest.to_owned(), value.take()?)))
             .collect()
     }
 
     /// Puts a value back, or another one in its place.
     pub(super) fn put(&mut self, name: impl Into<String>, value: Value) {
-        self.0.insert(name.into(), value);
+        let name = name.into();
+        match self.place(&name) {
+            Ok(place) => {
+                if let Some((_, own)) = self.0.get_mut(place) {
+                    *own = Some(value);
+                }
+            }
+            Err(place) => self.0.insert(place, (name, Some(value))),
+        }
     }
 
     /// What is left; texts that are JSON are read, as Opik does.
     pub(super) fn rest(self) -> Map<String, Value> {
-        self.0
-            .into_iter()
-            .map(|(name, value)| (name, parsed(value)))
+        let left = self.0.into_iter();
+        left.filter_map(|(name, value)| Some((name, parsed(value?))))
             .collect()
     }
 }
@@ -146,7 +167,7 @@ impl Attributes {
     /// Of a JSON object.
     pub(super) fn of(object: Value) -> Self {
         match object {
-            Value::Object(object) => Self(object.into_iter().collect()),
+            Value::Object(object) => Self::from_pairs(object.into_iter()),
             other => panic!("{other} is no object"),
         }
     }

@@ -12,6 +12,7 @@ mod leader;
 mod link;
 mod openapi;
 mod operations;
+mod pages;
 pub(crate) mod records;
 mod remote_events;
 mod replica;
@@ -172,6 +173,7 @@ impl Server {
             });
         }
         readiness.set(true);
+        context.tasks.spawn_until_stopped("pages", pages::give_back());
         Ok(Self {
             address,
             context,

@@ -6,7 +6,7 @@ use std::{
     sync::LazyLock,
 };
 
-use rusqlite::{Connection, OptionalExtension, Row as SqlRow, params};
+use rusqlite::{Connection, OptionalExtension, Row as SqlRow, params, types::ValueRef};
 use serde::{Serialize, de::DeserializeOwned};
 use stead_kernel::{
     Timestamp,
@@ -92,10 +92,14 @@ pub(super) fn damaged_body() -> Error {
 /// A block of a file, if it is there.
 pub(super) fn block(connection: &Connection, seq: i64) -> Result<Option<Block>> {
     let mut statement = connection.prepare_cached("SELECT data FROM blocks WHERE seq = ?1")?;
-    let bytes: Option<Vec<u8>> = statement.query_row([seq], |row| row.get(0)).optional()?;
-    bytes
-        .map(|bytes| Block::open(&bytes).ok_or_else(damaged_body))
-        .transpose()
+    let mut rows = statement.query([seq])?;
+    let row = rows.next()?;
+    row.map(|row| open_block(row.get_ref(0)?)).transpose()
+}
+
+/// Unpacks what the column of a block holds.
+pub(super) fn open_block(data: ValueRef<'_>) -> Result<Block> {
+    data.as_blob().ok().and_then(Block::open).ok_or_else(damaged_body)
 }
 
 /// The bodies of a file, for one read; the blocks looked at last are kept.

@@ -7,7 +7,7 @@ mod segment;
 
 use std::{collections::BTreeSet, ops::RangeInclusive, path::Path};
 
-use rusqlite::{Connection, params};
+use rusqlite::{Connection, OptionalExtension, params};
 use stead_kernel::ports::traces::{Filter, Kind, Operator, Query};
 use uuid::Uuid;
 
@@ -21,20 +21,22 @@ use crate::{
     sqlite::{self, Error, Layout, Result},
 };
 
-/// The file of the index. `docs` are the kinds (1 byte) and ids (16) of the entries at each place.
+/// The file of the index. `docs` are the kinds (1 byte) and ids (16) of the entries at each place, apart from the words
+/// so that only a segment with a match has them read. A file of another form (`0x5374_6577` had both in one table) is
+/// made anew.
 pub(super) const LAYOUT: Layout = Layout {
     what: "an index of words",
-    application_id: 0x5374_6577,
+    application_id: 0x5374_6576,
     migrations: &["
 CREATE TABLE segments (
     n INTEGER PRIMARY KEY,
     first INTEGER NOT NULL,
     last INTEGER NOT NULL,
     entries INTEGER NOT NULL,
-    docs BLOB NOT NULL,
-    words BLOB NOT NULL,
-    overlong BLOB NOT NULL
+    overlong BLOB NOT NULL,
+    words BLOB NOT NULL
 ) STRICT;
+CREATE TABLE docs (segment INTEGER PRIMARY KEY, data BLOB NOT NULL) STRICT;
 CREATE TABLE parts (segment INTEGER NOT NULL, n INTEGER NOT NULL, data BLOB NOT NULL, PRIMARY KEY (segment, n))
     STRICT, WITHOUT ROWID;
 "],
@@ -106,20 +108,39 @@ pub(super) fn candidates(
             return Ok(None);
         }
     };
-    let mut statement = connection.prepare_cached("SELECT seq FROM blocks WHERE seq > ?1")?;
+    tail(connection, kind, last, (texts, &mut all))?;
+    Ok(Some(all))
+}
+
+/// Adds those of the entries after the index that hold the texts: these are read, since nothing else says what they hold.
+fn tail(
+    connection: &Connection,
+    kind: Kind,
+    last: i64,
+    (texts, all): (&[String], &mut BTreeSet<Uuid>),
+) -> Result<()> {
+    let mut statement = connection.prepare_cached("SELECT data FROM blocks WHERE seq > ?1")?;
     let mut rows = statement.query([last])?;
     while let Some(row) = rows.next()? {
-        let Some(block) = rows::block(connection, row.get(0)?)? else {
-            continue;
-        };
-        all.extend(
-            block
-                .entries()
-                .filter(|(own, ..)| *own == kind)
-                .map(|(_, id, _)| id),
-        );
+        let block = rows::open_block(row.get_ref(0)?)?;
+        for (_, id, body) in block.entries().filter(|(own, ..)| *own == kind) {
+            let mut left: Vec<&str> = texts.iter().map(String::as_str).collect();
+            let mut strike = |text: &str| {
+                let lower = text.to_lowercase();
+                left.retain(|wanted| !lower.contains(wanted));
+                left.is_empty()
+            };
+            let holds = parts_of(body).any(&mut strike) || strike(&id.to_string()) || {
+                let mut held = false;
+                row_texts(connection, kind, id, |text| held = held || strike(text))?;
+                held
+            };
+            if holds {
+                all.insert(id);
+            }
+        }
     }
-    Ok(Some(all))
+    Ok(())
 }
 
 /// Whether every entry of a file has its body in a block; those of files of the first format have not.
@@ -139,45 +160,33 @@ fn look(
     (texts, asked): (&[String], &[Vec<Wanted>]),
     all: &mut BTreeSet<Uuid>,
 ) -> Result<i64> {
-    let mut statement =
-        words.prepare_cached("SELECT n, last, docs, words, overlong FROM segments ORDER BY n")?;
+    let mut statement = words.prepare_cached("SELECT n, last, overlong, words FROM segments ORDER BY n")?;
     let mut rows = statement.query([])?;
     let mut last = 0;
     while let Some(row) = rows.next()? {
+        let n = row.get(0)?;
         last = row.get(1)?;
         let blob = |column: usize| row.get_ref(column)?.as_blob().map_err(|_| damaged());
-        let (docs, listed) = (blob(2)?, blob(3)?);
-        let overlong = places(blob(4)?, 0).ok_or_else(damaged)?;
+        let overlong = places(blob(2)?, 0).ok_or_else(damaged)?;
+        let listed = blob(3)?;
+        let mut docs = Docs::new(words, n);
         let mut found: Option<BTreeSet<Uuid>> = None;
         for (text, wanted) in texts.iter().zip(asked) {
             let mut places: Option<BTreeSet<u32>> = None;
             for one in wanted {
                 let mut these: BTreeSet<u32> = overlong.iter().copied().collect();
                 for word in one.among(listed) {
-                    these.extend(places_of(words, row.get(0)?, word)?);
+                    these.extend(places_of(words, n, word)?);
                 }
                 places = Some(match places {
                     None => these,
                     Some(known) => known.intersection(&these).copied().collect(),
                 });
             }
-            let mut ids: BTreeSet<Uuid> = places
-                .into_iter()
-                .flatten()
-                .filter_map(|place| doc(docs, usize::try_from(place).ok()?))
-                .filter(|(own, _)| *own == kind)
-                .map(|(_, id)| id)
-                .collect();
+            let mut ids = docs.at(kind, places.unwrap_or_default())?;
             // A search finds ids by a part of them, too.
-            if text
-                .bytes()
-                .all(|letter| letter.is_ascii_hexdigit() || letter == b'-')
-            {
-                let each = (0..).map_while(|place| doc(docs, place));
-                ids.extend(
-                    each.filter(|(own, id)| *own == kind && id.to_string().contains(text))
-                        .map(|(_, id)| id),
-                );
+            if is_of_an_id(text) {
+                ids.extend(docs.with(kind, text)?);
             }
             found = Some(match found {
                 None => ids,
@@ -187,6 +196,67 @@ fn look(
         all.extend(found.into_iter().flatten());
     }
     Ok(last)
+}
+
+/// Whether a text can be a part of an id.
+fn is_of_an_id(text: &str) -> bool {
+    text.len() <= 36
+        && text
+            .bytes()
+            .all(|letter| letter.is_ascii_hexdigit() || letter == b'-')
+}
+
+/// The entries at the places of a segment, read when they are first asked for.
+struct Docs<'a> {
+    words: &'a Connection,
+    segment: i64,
+    read: Option<Vec<u8>>,
+}
+
+impl<'a> Docs<'a> {
+    fn new(words: &'a Connection, segment: i64) -> Self {
+        Self {
+            words,
+            segment,
+            read: None,
+        }
+    }
+
+    fn bytes(&mut self) -> Result<&[u8]> {
+        let read = match self.read.take() {
+            Some(read) => read,
+            None => self
+                .words
+                .prepare_cached("SELECT data FROM docs WHERE segment = ?1")?
+                .query_row([self.segment], |row| row.get(0))
+                .optional()?
+                .ok_or_else(damaged)?,
+        };
+        Ok(self.read.insert(read))
+    }
+
+    /// The entries of a kind at some places.
+    fn at(&mut self, kind: Kind, places: BTreeSet<u32>) -> Result<BTreeSet<Uuid>> {
+        if places.is_empty() {
+            return Ok(BTreeSet::new());
+        }
+        let docs = self.bytes()?;
+        let each = places
+            .into_iter()
+            .filter_map(|place| doc(docs, usize::try_from(place).ok()?));
+        Ok(each.filter(|(own, _)| *own == kind).map(|(_, id)| id).collect())
+    }
+
+    /// The entries of a kind whose id holds a text.
+    fn with(&mut self, kind: Kind, text: &str) -> Result<BTreeSet<Uuid>> {
+        let docs = self.bytes()?;
+        let mut written = [0; 36];
+        let each = (0..).map_while(|place| doc(docs, place));
+        Ok(each
+            .filter(|(own, id)| *own == kind && id.hyphenated().encode_lower(&mut written).contains(text))
+            .map(|(_, id)| id)
+            .collect())
+    }
 }
 
 fn places_of(words: &Connection, segment: i64, word: usize) -> Result<Vec<u32>> {
@@ -220,7 +290,7 @@ pub(super) fn catch_up(files: &Files) -> Result<bool> {
     let path = files.path(File::Words(day));
     let opened = sqlite::open(&path, &LAYOUT);
     let index = match opened {
-        Err(error) if error.is_damage() => {
+        Err(error) if error.is_damage() || matches!(error, Error::Foreign { .. }) => {
             for file in sqlite::family(&path) {
                 std::fs::remove_file(file).ok();
             }
@@ -302,16 +372,18 @@ fn build(connection: &Connection, index: &Connection, n: i64, blocks: RangeInclu
         .execute([n])?;
     let entries = i64::try_from(docs.len() / 17).unwrap_or(i64::MAX);
     index
-        .prepare_cached("REPLACE INTO segments VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)")?
+        .prepare_cached("REPLACE INTO segments VALUES (?1, ?2, ?3, ?4, ?5, ?6)")?
         .execute(params![
             n,
             blocks.start(),
             blocks.end(),
             entries,
-            docs,
-            segment.words,
-            segment.overlong
+            segment.overlong,
+            segment.words
         ])?;
+    index
+        .prepare_cached("REPLACE INTO docs VALUES (?1, ?2)")?
+        .execute(params![n, docs])?;
     for (number, part) in segment.parts.iter().enumerate() {
         let number = i64::try_from(number).unwrap_or(i64::MAX);
         index
