@@ -23,7 +23,9 @@ needed=$((spans * 6 / 1024 + 500))
 free=$(df -Pm "$folder" | awk 'NR == 2 { print $4 }')
 [ "$free" -gt "$needed" ] || { echo "bench: $free MB are free, $needed are needed" >&2; exit 1; }
 export STEAD_BINARY STEAD_HOME=$folder/data
-python3 benches/observe/load.py "$folder" "$spans"
+failed=0
+python3 benches/observe/load.py "$folder" "$spans" || failed=$?
 if [ "${COMPARE:-on}" = on ]; then
   "$(pip_packages duckdb duckdb==1.4.2)/bin/python" benches/observe/duck.py "$folder" "$((spans < 1000000 ? spans : 1000000))"
 fi
+exit "$failed"

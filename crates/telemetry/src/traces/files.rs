@@ -1,17 +1,18 @@
 //! The files of the store, shared by its writer and its readers.
 
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeMap, BTreeSet},
     fs,
     path::{Path, PathBuf},
     sync::{
-        Arc, Mutex, PoisonError, RwLock, RwLockReadGuard,
+        Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard,
         atomic::{AtomicU64, Ordering},
     },
+    time::Duration,
 };
 
 use rusqlite::Connection;
-use stead_kernel::{Clock, ports::Prices};
+use stead_kernel::{Clock, Timestamp, ports::Prices};
 
 use super::{dayfile::DayFile, schema, words};
 use crate::{
@@ -29,12 +30,23 @@ pub(super) enum File {
     Index,
 }
 
+/// What may still come to the words of a day that are in no index.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Tail {
+    /// More is written to the day now.
+    Growing,
+    /// Nothing was for a while.
+    Resting,
+}
+
 /// What writer and readers share.
 pub(super) struct Files {
     folder: PathBuf,
     days: Mutex<BTreeSet<Day>>,
     /// Days that were written to since their words were looked at.
-    unindexed: Mutex<BTreeSet<Day>>,
+    unindexed: Mutex<BTreeMap<Day, Tail>>,
+    /// Days with words that are in no index, because more may come soon; since when.
+    resting: Mutex<BTreeMap<Day, Timestamp>>,
     /// Taken for writing by who takes files away.
     stay: RwLock<()>,
     pub(super) readers: Readers<File>,
@@ -58,6 +70,7 @@ impl Files {
         let files = Self {
             days: Mutex::default(),
             unindexed: Mutex::default(),
+            resting: Mutex::default(),
             stay: RwLock::default(),
             readers: Readers::new(),
             clock,
@@ -116,7 +129,7 @@ impl Files {
         })
     }
 
-    fn known(&self) -> std::sync::MutexGuard<'_, BTreeSet<Day>> {
+    fn known(&self) -> MutexGuard<'_, BTreeSet<Day>> {
         self.days.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -135,14 +148,46 @@ impl Files {
 
     /// Notes that a day has words that are in no index.
     pub(super) fn to_index(&self, day: Day) {
-        let mut days = self.unindexed.lock().unwrap_or_else(PoisonError::into_inner);
-        days.insert(day);
+        self.unindexed().insert(day, Tail::Growing);
+        self.resting().remove(&day);
+    }
+
+    /// Notes the same of a day that was looked at, unless it was written to since.
+    pub(super) fn to_index_on(&self, day: Day, tail: Tail) {
+        self.unindexed().entry(day).or_insert(tail);
     }
 
     /// The newest day that has words that may be in no index; it is noted no more.
-    pub(super) fn next_to_index(&self) -> Option<Day> {
-        let mut days = self.unindexed.lock().unwrap_or_else(PoisonError::into_inner);
-        days.pop_last()
+    pub(super) fn next_to_index(&self) -> Option<(Day, Tail)> {
+        self.unindexed().pop_last()
+    }
+
+    /// Notes that a day keeps words that are in no index for now.
+    pub(super) fn rest(&self, day: Day) {
+        self.resting().entry(day).or_insert_with(|| self.clock.now());
+    }
+
+    /// Has the days looked at again that were not written to for so long.
+    pub(super) fn wake(&self, rested: Duration) {
+        let now = self.clock.now();
+        let mut resting = self.resting();
+        let days: Vec<Day> = resting
+            .iter()
+            .filter(|(_, since)| since.checked_add(rested).is_ok_and(|until| until <= now))
+            .map(|(day, _)| *day)
+            .collect();
+        for day in days {
+            resting.remove(&day);
+            self.to_index_on(day, Tail::Resting);
+        }
+    }
+
+    fn unindexed(&self) -> MutexGuard<'_, BTreeMap<Day, Tail>> {
+        self.unindexed.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn resting(&self) -> MutexGuard<'_, BTreeMap<Day, Timestamp>> {
+        self.resting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The days that have a file, newest first, none of which goes while the second half of the answer is held.

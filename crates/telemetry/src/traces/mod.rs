@@ -234,6 +234,7 @@ fn count_sent(rates: &Rates, writes: &[Write]) -> Result<()> {
 
 /// Brings the indexes of words up to what was written.
 async fn index(files: &Arc<Files>) {
+    files.wake(words::REST);
     loop {
         let looked = Arc::clone(files);
         let done = tokio::task::spawn_blocking(move || words::catch_up(&looked)).await;

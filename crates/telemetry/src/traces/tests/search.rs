@@ -1,6 +1,9 @@
 //! Searches by the index of words find what a reading of every entry does.
 
-use super::{super::words, *};
+use super::{
+    super::{files::File, words},
+    *,
+};
 
 fn named(number: u32) -> Write {
     let fields = Fields {
@@ -86,5 +89,47 @@ async fn a_search_misses_nothing_before_and_after_it_is_indexed_changed_and_remo
         ..query()
     };
     assert_eq!(store.entries(Kind::Span, only).await.unwrap().total, 1);
+    store.close().await;
+}
+
+/// How many entries of the only day are in no index.
+fn outside(store: &TraceStore) -> i64 {
+    let (days, _stay) = store.files.days();
+    let last = store.files.indexed(days[0]);
+    let count = |connection: &rusqlite::Connection| {
+        let sql = "SELECT coalesce(sum(entries), 0) FROM uses WHERE seq > ?1";
+        Ok(connection.query_row(sql, [last], |row| row.get(0))?)
+    };
+    store.files.read(File::Day(days[0]), count).unwrap()
+}
+
+#[tokio::test]
+async fn the_index_goes_on_when_a_segment_is_nearly_full_and_takes_the_rest_when_nothing_more_comes() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = open(folder.path(), &clock());
+    let add = async |from: u32, to: u32| {
+        for part in (from..to).step_by(500) {
+            store
+                .write((part..(part + 500).min(to)).map(named).collect())
+                .await
+                .unwrap();
+        }
+    };
+    for (from, to) in [(0, 7_500), (7_500, 9_000), (9_000, 11_000)] {
+        add(from, to).await;
+        index_all(&store);
+        assert!(
+            outside(&store) < 2_048,
+            "{} of {to} are in no index",
+            outside(&store)
+        );
+    }
+    add(11_000, 11_250).await;
+    index_all(&store);
+    assert!(outside(&store) >= 250, "more may come soon");
+    store.files.wake(std::time::Duration::ZERO);
+    index_all(&store);
+    assert!(outside(&store) < 250, "{} are in no index", outside(&store));
+    assert_eq!(found(&store, "needle11249 ").await, 1);
     store.close().await;
 }

@@ -5,7 +5,7 @@
 
 mod segment;
 
-use std::{collections::BTreeSet, ops::RangeInclusive, path::Path};
+use std::{collections::BTreeSet, ops::RangeInclusive, path::Path, time::Duration};
 
 use rusqlite::{Connection, OptionalExtension, params};
 use stead_kernel::ports::traces::{Filter, Kind, Operator, Query};
@@ -13,7 +13,7 @@ use uuid::Uuid;
 
 use self::segment::{Builder, PART, Wanted, places, wanted};
 use super::{
-    files::{File, Files},
+    files::{File, Files, Tail},
     rows::{self, number},
 };
 use crate::{
@@ -42,10 +42,16 @@ CREATE TABLE parts (segment INTEGER NOT NULL, n INTEGER NOT NULL, data BLOB NOT 
 "],
 };
 
-/// A segment takes no more entries once it has so many.
+/// A segment has about so many entries at most.
 const SEGMENT: i64 = 8_192;
-/// So many entries may be outside the index; where the last segment is larger, a quarter of it.
+/// A segment takes no more entries once it has so many: there is room then for as many more as may be outside.
+const FULL: i64 = SEGMENT * 3 / 4;
+/// So many entries may be outside the index while more come; where the last segment is larger, a quarter of it.
 const TAIL: i64 = 256;
+/// For how long nothing comes before the rest of a day goes into its index.
+pub(super) const REST: Duration = Duration::from_secs(10);
+/// What part of the last segment may be outside then.
+const RESTING_PART: i64 = 32;
 
 /// The texts that an entry must hold to match a query, in lower case.
 pub(super) fn texts(query: &Query) -> Vec<String> {
@@ -280,7 +286,7 @@ fn doc(docs: &[u8], place: usize) -> Option<(Kind, Uuid)> {
 
 /// Brings the indexes of days up to what was written to them; answers whether there is more to do.
 pub(super) fn catch_up(files: &Files) -> Result<bool> {
-    let Some(day) = files.next_to_index() else {
+    let Some((day, tail)) = files.next_to_index() else {
         return Ok(false);
     };
     let (_days, _stay) = files.days();
@@ -300,15 +306,26 @@ pub(super) fn catch_up(files: &Files) -> Result<bool> {
     };
     // It can be made again, and need not survive a power loss.
     index.pragma_update(None, "synchronous", "OFF")?;
-    let more = files.read(File::Day(day), |connection| one_segment(connection, &index))?;
-    if more {
-        files.to_index(day);
+    match files.read(File::Day(day), |connection| one_segment(connection, &index, tail))? {
+        Step::More => files.to_index_on(day, tail),
+        Step::Left if tail == Tail::Growing => files.rest(day),
+        Step::Left | Step::Done => {}
     }
     Ok(true)
 }
 
-/// Adds a segment, or makes the last one anew with what came since; answers whether there is more to do.
-fn one_segment(connection: &Connection, index: &Connection) -> Result<bool> {
+/// What a look at a day's words came to.
+enum Step {
+    /// There is more to do.
+    More,
+    /// Too few words are left outside of the index to make a segment anew for them.
+    Left,
+    /// All are in the index.
+    Done,
+}
+
+/// Adds a segment, or makes the last one anew with what came since.
+fn one_segment(connection: &Connection, index: &Connection, tail: Tail) -> Result<Step> {
     let last: Option<(i64, i64, i64, i64)> = {
         let mut statement =
             index.prepare_cached("SELECT n, first, last, entries FROM segments ORDER BY n DESC LIMIT 1")?;
@@ -317,18 +334,22 @@ fn one_segment(connection: &Connection, index: &Connection) -> Result<bool> {
         rows.next().transpose()?
     };
     let (n, first, from, known) = match last {
-        Some((n, first, last, entries)) if entries < SEGMENT => (n, first, last + 1, entries),
+        Some((n, first, last, entries)) if entries < FULL => (n, first, last + 1, entries),
         Some((n, _, last, _)) => (n + 1, last + 1, last + 1, 0),
         None => (1, 0, 0, 0),
     };
     let (new, end) = extent(connection, from, SEGMENT - known)?;
-    if new < TAIL.max(known / 4) {
-        return Ok(false);
+    let least = match tail {
+        Tail::Growing => TAIL.max(known / 4),
+        Tail::Resting => known / RESTING_PART + 1,
+    };
+    if new < least {
+        return Ok(if new == 0 { Step::Done } else { Step::Left });
     }
     let transaction = index.unchecked_transaction()?;
     build(connection, &transaction, n, first..=end)?;
     transaction.commit()?;
-    Ok(true)
+    Ok(Step::More)
 }
 
 /// How many entries the blocks from a number on have, up to a limit, and the last block of them.
