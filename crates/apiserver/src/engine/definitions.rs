@@ -73,6 +73,12 @@ impl Engine {
         }
     }
 
+    /// Stops serving the kinds of a definition that is about to go, so that whoever hears that it is gone finds none.
+    pub(super) fn retire(&self, definition: &str) {
+        let current = self.registry.load_full();
+        self.registry.store(Arc::new(current.without(definition)));
+    }
+
     /// Reads the stored definitions and serves their kinds.
     pub(crate) async fn reload(&self) -> Outcome<()> {
         let kind = self.definition_kind();

@@ -341,7 +341,16 @@ impl Engine {
 
     pub(super) async fn write(&self, target: &Target, write: Write) -> Outcome<u64> {
         self.metrics.write();
-        let version = self.store.write(write).await.map_err(|error: StoreError| {
+        let removes = matches!(write.action, Action::Remove { .. });
+        let ends_kind = removes && target.kind.rules == Rules::Definition;
+        if ends_kind {
+            self.retire(&target.name);
+        }
+        let written = self.store.write(write).await;
+        if ends_kind && written.is_err() {
+            self.definitions_changed(target).await;
+        }
+        let version = written.map_err(|error: StoreError| {
             Failure::from_write(error, &target.kind, &target.namespace, &target.name)
         })?;
         self.access_written(&target.kind).await;

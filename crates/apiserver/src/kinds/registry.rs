@@ -69,6 +69,18 @@ impl Registry {
         .indexed()
     }
 
+    /// The same kinds but those of one definition.
+    pub(crate) fn without(&self, definition: &str) -> Self {
+        let mut definitions = self.definitions.clone();
+        definitions.remove(definition);
+        Self {
+            core: Arc::clone(&self.core),
+            definitions,
+            ..Self::default()
+        }
+        .indexed()
+    }
+
     fn indexed(mut self) -> Self {
         let custom = self
             .definitions
