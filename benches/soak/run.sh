@@ -13,4 +13,4 @@ if [ "${1:-kills}" = memory ]; then
 fi
 export STEAD_KILLS=${STEAD_KILLS:-200}
 exec cargo nextest run --locked --package stead --test e2e --no-capture \
-  --config 'profile.default.slow-timeout={ period = "600s", terminate-after = 6 }' kills_under
+  --config-file benches/soak/nextest.toml kills_under
