@@ -298,3 +298,44 @@ test("two models are compared side by side, in the playground and in a chat, by 
   await hands.at("Your message");
   expect(hands.errors).toEqual([]);
 });
+
+test("a route's split is changed, seen as a difference and applied, by keyboard alone", async () => {
+  stead.serveScript(script, "old");
+  stead.serveScript(script, "fresh");
+  const kind = "/k8s/apis/stead.dev/v1alpha1/namespaces/default/modelroutes";
+  const targets = [
+    { provider: "old", model: "any", weight: 70 },
+    { provider: "fresh", model: "any", weight: 30 },
+  ];
+  const made = await stead.api("POST", kind, { apiVersion: "stead.dev/v1alpha1", kind: "ModelRoute", metadata: { name: "shared" }, spec: { targets } });
+  expect(made.status).toBe(201);
+  const hands = await begin();
+  const { page } = hands;
+  await hands.command("routes", "Routes");
+  await page.waitForURL(/\/routes/);
+  const list = page.getByRole("listbox", { name: "Routes" });
+  await list.getByRole("option").first().waitFor();
+  await hands.press("/");
+  await hands.at("Filter");
+  await hands.type("shared");
+  await until("the route to be found", async () => (await list.getByRole("option").count()) === 1);
+  await hands.press("Escape", "j");
+  await hands.at("Routes");
+  await hands.press("Enter");
+  await page.waitForURL(/\/routes\/shared/);
+  const slider = page.getByRole("slider");
+  await slider.waitFor();
+  await hands.tab(/^Between /);
+  await hands.press("Shift+ArrowLeft", "Shift+ArrowLeft");
+  await until("the split to be moved", async () => (await slider.getAttribute("aria-valuenow")) === "50");
+  await hands.tab("Review changes");
+  await hands.press("Enter");
+  await page.locator("[data-diff]").getByText("weight: 50").first().waitFor();
+  await hands.tab("Apply");
+  await hands.press("Enter");
+  await until("it to be stored", async () => {
+    const stored = (await (await stead.api("GET", `${kind}/shared`)).json()) as { spec: { targets: { weight: number }[] } };
+    return stored.spec.targets[0]?.weight === 50;
+  });
+  expect(hands.errors).toEqual([]);
+});
