@@ -133,3 +133,24 @@ async fn the_index_goes_on_when_a_segment_is_nearly_full_and_takes_the_rest_when
     assert_eq!(found(&store, "needle11249 ").await, 1);
     store.close().await;
 }
+
+#[tokio::test]
+async fn an_index_of_another_form_is_made_anew() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = open(folder.path(), &clock());
+    store.write((0..600).map(named).collect()).await.unwrap();
+    index_all(&store);
+    assert_eq!(outside(&store), 0);
+    store.close().await;
+    let words = rusqlite::Connection::open(folder.path().join("2026-11-21.words")).unwrap();
+    words
+        .execute_batch("PRAGMA application_id = 1400137079; DROP TABLE docs; DELETE FROM segments;")
+        .unwrap();
+    drop(words);
+    let store = open(folder.path(), &clock());
+    assert_eq!(outside(&store), 600);
+    index_all(&store);
+    assert_eq!(outside(&store), 0);
+    assert_eq!(found(&store, "needle17").await, 11);
+    store.close().await;
+}

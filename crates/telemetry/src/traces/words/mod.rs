@@ -300,6 +300,8 @@ pub(super) fn catch_up(files: &Files) -> Result<bool> {
             for file in sqlite::family(&path) {
                 std::fs::remove_file(file).ok();
             }
+            // Who reads it already would go on to read what is gone.
+            files.readers.forget(&File::Words(day));
             sqlite::open(&path, &LAYOUT)?
         }
         other => other?,
