@@ -61,18 +61,18 @@ impl Registry {
             };
             read.insert(name.to_owned(), entry);
         }
-        Self {
-            core: Arc::clone(&self.core),
-            definitions: read,
-            ..Self::default()
-        }
-        .indexed()
+        self.serving(read)
     }
 
     /// The same kinds but those of one definition.
     pub(crate) fn without(&self, definition: &str) -> Self {
         let mut definitions = self.definitions.clone();
         definitions.remove(definition);
+        self.serving(definitions)
+    }
+
+    /// The same core kinds with those of other definitions.
+    fn serving(&self, definitions: BTreeMap<String, Arc<Definition>>) -> Self {
         Self {
             core: Arc::clone(&self.core),
             definitions,
