@@ -210,7 +210,7 @@ def ask(server, sent, traces):
 
 
 server = Server()
-time.sleep(3)
+time.sleep(3)  # When nothing was asked for a while, not in the midst of the start.
 verdict("memory when nothing was asked", server.memory("VmRSS:"), 60, "MB")
 sent, traces = fill(server)
 told = fill_otlp(server, count // 5)
@@ -222,7 +222,6 @@ stored = sent + told + 10_100
 verdict("stored", size("*.db*") / stored / 1000, 1.2, "KB/span")
 print(f"the index of words beside it{size('*.words*') / stored / 1000:>31,.2f} KB/span")
 server = Server()
-time.sleep(3)
 verdict("start with all of it", server.started, 2, "s")
 server.stop()
 (folder / "server").write_text("")
