@@ -1,32 +1,17 @@
-import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
-import type { BrowserContext, Page } from "playwright-core";
+import { describe, expect, test } from "vitest";
+import type { Page } from "playwright-core";
 import { longThread } from "./bench/filled";
-import { Script, Stead, chunk, close, enter, say, until, violations } from "./world";
+import { stage } from "./stage";
+import { chunk, say, until, violations } from "./world";
 
-const stead = new Stead();
-let script: Script;
-let open: BrowserContext[] = [];
-
-beforeAll(async () => {
-  await stead.start();
-  script = await new Script().start();
+const { stead, script, visit } = stage((stead, script) => {
   stead.serveModels();
   stead.serveScript(script);
   stead.serveScript(script, "other");
 });
-afterEach(async () => {
-  for (const context of open) await context.close();
-  open = [];
-});
-afterAll(async () => {
-  script.end();
-  await close();
-  await stead.end();
-});
 
 async function chat(model: string, look = {}): Promise<{ page: Page; errors: string[] }> {
-  const { page, context, errors } = await enter(stead, look);
-  open.push(context);
+  const { page, errors } = await visit(undefined, look);
   await page.evaluate((name) => localStorage.setItem("stead.chat.model", name), model);
   await page.goto("/chat");
   await page.getByRole("button", { name: `Model: ${model}` }).waitFor();
@@ -329,9 +314,7 @@ test("a share shows the branch to who is signed in, until it is taken back", asy
   await page.getByRole("dialog").getByRole("button", { name: "Share", exact: true }).click();
   const link = page.getByRole("link", { name: /\/shared\// });
   const address = (await link.getAttribute("href"))!;
-  const other = await enter(stead);
-  open.push(other.context);
-  await other.page.goto(address);
+  const other = await visit(address);
   await other.page.getByText("A secret of bread").waitFor();
   expect(await violations(other.page)).toEqual([]);
   await page.getByRole("button", { name: "Take back" }).click();

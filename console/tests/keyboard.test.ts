@@ -2,28 +2,13 @@
 
 import { execFile } from "node:child_process";
 import { promisify } from "node:util";
-import { afterAll, afterEach, beforeAll, expect, test } from "vitest";
-import type { BrowserContext, Page } from "playwright-core";
-import { Script, Stead, close, enter, say, until } from "./world";
+import { expect, test } from "vitest";
+import type { Page } from "playwright-core";
+import { stage } from "./stage";
+import { say, until } from "./world";
 
 const run = promisify(execFile);
-const stead = new Stead();
-let script: Script;
-let open: BrowserContext[] = [];
-
-beforeAll(async () => {
-  await stead.start();
-  script = await new Script().start();
-});
-afterEach(async () => {
-  for (const context of open) await context.close();
-  open = [];
-});
-afterAll(async () => {
-  script.end();
-  await close();
-  await stead.end();
-});
+const { stead, script, visit } = stage();
 
 /** What has the focus: its role or element, its name, and whether one sees that it has it. */
 interface Focus {
@@ -104,10 +89,8 @@ class Hands {
   }
 }
 
-async function begin(path = "/"): Promise<Hands> {
-  const { page, context, errors } = await enter(stead);
-  open.push(context);
-  if (path !== "/") await page.goto(path);
+async function begin(path?: string): Promise<Hands> {
+  const { page, errors } = await visit(path);
   return new Hands(page, errors);
 }
 

@@ -1,25 +1,8 @@
-import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
-import type { BrowserContext } from "playwright-core";
-import { Stead, close, enter, launch, until, violations } from "./world";
+import { describe, expect, test } from "vitest";
+import { stage } from "./stage";
+import { launch, until, violations } from "./world";
 
-const stead = new Stead();
-let open: BrowserContext[] = [];
-
-beforeAll(async () => stead.start());
-afterEach(async () => {
-  for (const context of open) await context.close();
-  open = [];
-});
-afterAll(async () => {
-  await close();
-  await stead.end();
-});
-
-async function visit(look = {}) {
-  const { page, context, errors } = await enter(stead, look);
-  open.push(context);
-  return { page, errors };
-}
+const { stead, open, visit } = stage();
 
 test("a link signs in once, its secret leaves the address, and a used one is told what to do", async () => {
   const context = await (await launch()).newContext({ baseURL: stead.address });
@@ -110,7 +93,7 @@ test("a change that somebody else makes is on the page at once", async () => {
 
 describe.each(["light", "dark"] as const)("in %s", (theme) => {
   test.each([1280, 390])("home, sign-in and what is not there are accessible, %i pixels wide", async (width) => {
-    const { page } = await visit({ theme, width });
+    const { page } = await visit(undefined, { theme, width });
     await page.getByRole("heading", { name: "This machine", exact: true }).waitFor();
     expect(await violations(page)).toEqual([]);
     expect(await page.evaluate(() => document.documentElement.scrollWidth - innerWidth)).toBeLessThanOrEqual(0);

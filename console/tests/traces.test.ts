@@ -1,16 +1,10 @@
-import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
-import type { BrowserContext, Page } from "playwright-core";
+import { describe, expect, test } from "vitest";
 import { largeTrace } from "./bench/filled";
 import { PAGES } from "./pages";
-import { SOON, Script, Stead, close, enter, say, until, violations } from "./world";
+import { stage } from "./stage";
+import { SOON, say, until, violations } from "./world";
 
-const stead = new Stead();
-let script: Script;
-let open: BrowserContext[] = [];
-
-beforeAll(async () => {
-  await stead.start();
-  script = await new Script().start();
+const { stead, script, visit } = stage(async (stead, script) => {
   stead.serveScript(script, "chat");
   stead.serveScript(script, "one");
   stead.serveScript(script, "two");
@@ -22,15 +16,6 @@ beforeAll(async () => {
   const traces = Array.from({ length: 10 }, (_, index) => ({ id: uuid(index), name: `app ${index}`, start_time: new Date(Date.now() - 60_000 - index * 1000).toISOString(), end_time: new Date().toISOString(), input: { question: `Question ${index}` }, output: { answer: `Answer ${index}` }, project_name: "shop" }));
   expect((await stead.api("POST", "/opik/api/v1/private/traces/batch", { traces })).ok).toBe(true);
 });
-afterEach(async () => {
-  for (const context of open) await context.close();
-  open = [];
-});
-afterAll(async () => {
-  script.end();
-  await close();
-  await stead.end();
-});
 
 /** An id of version 7, as Opik's SDK makes them. */
 function uuid(index: number): string {
@@ -40,13 +25,6 @@ function uuid(index: number): string {
 
 async function ask(model: string, content: string): Promise<void> {
   await stead.api("POST", "/v1/chat/completions", { model, stream: true, messages: [{ role: "user", content }] }).then((answer) => answer.text());
-}
-
-async function visit(path: string, look = {}): Promise<{ page: Page; errors: string[] }> {
-  const { page, context, errors } = await enter(stead, look);
-  open.push(context);
-  await page.goto(path);
-  return { page, errors };
 }
 
 test("a failed request is found and replayed in three clicks, and nothing in it runs", async () => {
